@@ -1,0 +1,40 @@
+"""What a person sees, as data: the URL, undo and share links all hold this and nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from microtome.core.selection import Selection, Strict, UnitRef
+
+
+class ExplainState(Strict):
+    example: str | None = Field(None, max_length=200, description="probe:INDEX or upload:HASH")
+    methods: list[str] = Field(default_factory=list, max_length=12)
+    targets: list[int] = Field(default_factory=list, max_length=4, description="Class indices of the model.")
+    opacity: float = Field(0.8, ge=0, le=1)
+    clip: float = Field(99.5, ge=50, le=100, description="Percentile of |value| at which the colour saturates.")
+    scale: Literal["shared", "own"] = "shared"
+    params: dict[str, dict[str, object]] = Field(default_factory=dict, max_length=12)
+    subset: Literal["all", "correct", "wrong"] = "all"
+    true_class: int | None = Field(None, ge=0, le=100_000)
+
+
+class ViewState(Strict):
+    """State of the workbench. ``version`` lets an old link be read for ever."""
+
+    version: Literal[1] = 1
+    screen: Literal["home", "browse", "unit", "explain", "runs"] = "browse"
+    model: str | None = Field(None, max_length=64)
+    probe: str | None = Field(None, max_length=64)
+    selection: Selection = Field(default_factory=Selection)
+    selected: UnitRef | None = None
+    pinned: list[UnitRef] = Field(default_factory=list, max_length=50)
+    quantile: float = Field(0.995, gt=0, lt=1)
+    sort: Literal["iou", "unit", "density", "mean", "max", "concept", "notes"] = "iou"
+    descending: bool = True
+    table: Literal["brushed", "filter", "all"] = "filter"
+    colour: Literal["category", "layer", "iou", "density"] = "category"
+    band: str = Field("top", max_length=20)
+    explain: ExplainState = Field(default_factory=ExplainState)

@@ -1,0 +1,1 @@
+"""One file per method, in a folder per question (DESIGN section 5)."""

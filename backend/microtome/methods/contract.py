@@ -1,0 +1,146 @@
+"""The plug-in contract: one decorated function is one method (DESIGN section 5).
+
+From the declaration alone come validation, endpoint, form, command line, cache key, run, docs page and contract tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from microtome.core.errors import InvalidInput
+from microtome.results import Result
+
+#: Roles a method may name. ``units`` is ``{"layer": str, "indices": [int]}``; ``results`` are keys of earlier results.
+ROLES = ("model", "probe", "layers", "units", "example", "targets", "results")
+Results = Mapping[str, Result]
+
+
+class MethodParams(BaseModel):
+    """Base of a method's parameters: bounds, units and help text live in the fields; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodSpec:
+    """A registered method."""
+
+    id: str
+    title: str
+    question: str
+    subjects: tuple[str, ...]
+    optional_subjects: tuple[str, ...]
+    modalities: tuple[str, ...]
+    returns: tuple[str, ...]
+    cite: str
+    version: str
+    params: type[MethodParams]
+    example_params: MethodParams
+    function: Callable[..., Results]
+    interactive: bool
+    partition: Literal["", "layers"]
+    builds_on: tuple[str, ...] = ()
+    summary: str = ""
+    folder: str = ""
+    estimate: Callable[..., Mapping[str, Any]] | None = field(default=None, compare=False)
+
+    def parse(self, params: Mapping[str, Any]) -> MethodParams:
+        """Parameters with defaults filled in.
+
+        Raises:
+            InvalidInput: naming the parameter and what is wrong with its value.
+        """
+        try:
+            return self.params.model_validate(dict(params))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = ".".join(str(p) for p in first["loc"])
+            raise InvalidInput(
+                f"Parameter '{name}' of {self.id}: {first['msg']} (got {str(first.get('input'))[:100]}). "
+                f"`microtome methods {self.id}` lists the parameters.",
+                field=f"params.{name}",
+            ) from None
+
+    def manifest(self) -> dict[str, Any]:
+        """What the web process and ``microtome methods --json`` know of the method, without importing torch."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "question": self.question,
+            "summary": self.summary,
+            "subject": list(self.subjects),
+            "optional_subject": list(self.optional_subjects),
+            "modalities": list(self.modalities),
+            "returns": list(self.returns),
+            "cite": self.cite,
+            "version": self.version,
+            "folder": self.folder,
+            "interactive": self.interactive,
+            "partition": self.partition,
+            "builds_on": list(self.builds_on),
+            "params": self.params.model_json_schema(),
+            "example_params": self.example_params.model_dump(mode="json"),
+        }
+
+
+def method(
+    id: str,
+    *,
+    title: str,
+    question: str,
+    subjects: Sequence[str],
+    returns: Sequence[type[Result]],
+    cite: str,
+    params: type[MethodParams] = MethodParams,
+    example_params: MethodParams | None = None,
+    optional_subjects: Sequence[str] = (),
+    modalities: Iterable[str] = ("image",),
+    version: str = "1",
+    interactive: bool = False,
+    partition: Literal["", "layers"] = "",
+    builds_on: Sequence[str] = (),
+    estimate: Callable[..., Mapping[str, Any]] | None = None,
+) -> Callable[[Callable[..., Results]], MethodSpec]:
+    """Declare the decorated function a method.
+
+    The function is called with its subjects by role as keywords, then ``params`` and ``run``, and returns named results::
+
+        def grad_cam(*, model, example, targets, params, run) -> dict[str, Result]
+
+    Args:
+        interactive: about one example, answers in seconds; overtakes batch runs.
+        partition: ``"layers"`` if each layer's results are complete results of their own, published with ``run.publish``.
+        builds_on: ids of methods whose results it needs; they arrive as ``results``, a mapping method id -> part -> results.
+        estimate: ``(model_info, probe_info, layers, params) -> {"seconds", "bytes", "examples", ...}`` before the run.
+    """
+    unknown = [role for role in (*subjects, *optional_subjects) if role not in ROLES]
+    if unknown:
+        raise ValueError(f"method {id} names unknown subjects {unknown}; known are {list(ROLES)}")
+
+    def declare(function: Callable[..., Results]) -> MethodSpec:
+        return MethodSpec(
+            id=id,
+            title=title,
+            question=question,
+            subjects=tuple(subjects),
+            optional_subjects=tuple(optional_subjects),
+            modalities=tuple(sorted(modalities)),
+            returns=tuple(str(kind.model_fields["kind"].default) for kind in returns),
+            cite=cite,
+            version=version,
+            params=params,
+            example_params=example_params or params(),
+            function=function,
+            interactive=interactive,
+            partition=partition,
+            builds_on=tuple(builds_on),
+            summary=(function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " "),
+            folder=function.__module__.split(".")[-2],
+            estimate=estimate,
+        )
+
+    return declare

@@ -1,0 +1,29 @@
+"""The result kinds: the common language of methods and views (DESIGN section 4)."""
+
+from microtome.results.kinds import (
+    KINDS,
+    Column,
+    Curves,
+    Distribution,
+    Gallery,
+    ImageMap,
+    Matrix,
+    Result,
+    Scatter,
+    Scorecard,
+    UnitTable,
+)
+
+__all__ = [
+    "KINDS",
+    "Column",
+    "Curves",
+    "Distribution",
+    "Gallery",
+    "ImageMap",
+    "Matrix",
+    "Result",
+    "Scatter",
+    "Scorecard",
+    "UnitTable",
+]
