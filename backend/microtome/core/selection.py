@@ -62,8 +62,6 @@ class Brush(Strict):
         return self
 
 
-
-
 class Selection(Strict):
     """Filters, brush and what is pinned. An empty selection holds all units."""
 

@@ -16,7 +16,8 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path("microtome-data"), description="Folder for the database, blobs, uploads and logs.")
     database_url: str | None = Field(
-        None, description="SQLAlchemy URL; PostgreSQL as postgresql+psycopg://... SQLite in the data folder if left out."
+        None,
+        description="SQLAlchemy URL; PostgreSQL as postgresql+psycopg://... SQLite in the data folder if left out.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on. Any other than loopback needs the printed token.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; PORT without prefix is read too.")
@@ -33,7 +34,9 @@ class Settings(BaseSettings):
     inline: bool = Field(False, description="Run methods in the calling process (tests).")
     cache_bytes: int = Field(20 * 2**30, ge=2**20, description="Size at which the result cache starts to evict.")
     spool_bytes: int = Field(
-        3 * 2**30, ge=2**20, description="Activations kept in memory during a pass; more go to a file in the data folder."
+        3 * 2**30,
+        ge=2**20,
+        description="Activations kept in memory during a pass; more go to a file in the data folder.",
     )
     upload_bytes: int = Field(20 * 2**20, ge=1024, description="Largest upload.")
     image_pixels: int = Field(40_000_000, ge=1024, description="Largest image, in pixels, that is decoded.")

@@ -6,7 +6,7 @@ From the declaration alone come validation, endpoint, form, command line, cache 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +23,20 @@ class MethodParams(BaseModel):
     """Base of a method's parameters: bounds, units and help text live in the fields; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Cost model of a method, in forward passes of the model.
+
+    Seconds are ``passes`` x (value of parameter ``times``, if named) x (examples of the probe set, if ``per_probe``)
+    / (images per second, measured when the model was added). ``spool``: keeps activations of all layers during the pass.
+    """
+
+    passes: float = 1.0
+    times: str = ""
+    per_probe: bool = False
+    spool: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,7 @@ class MethodSpec:
     builds_on: tuple[str, ...] = ()
     summary: str = ""
     folder: str = ""
-    estimate: Callable[..., Mapping[str, Any]] | None = field(default=None, compare=False)
+    cost: Cost = field(default_factory=lambda: Cost())
 
     def parse(self, params: Mapping[str, Any]) -> MethodParams:
         """Parameters with defaults filled in.
@@ -82,6 +96,7 @@ class MethodSpec:
             "interactive": self.interactive,
             "partition": self.partition,
             "builds_on": list(self.builds_on),
+            "cost": asdict(self.cost),
             "params": self.params.model_json_schema(),
             "example_params": self.example_params.model_dump(mode="json"),
         }
@@ -103,7 +118,7 @@ def method(
     interactive: bool = False,
     partition: Literal["", "layers"] = "",
     builds_on: Sequence[str] = (),
-    estimate: Callable[..., Mapping[str, Any]] | None = None,
+    cost: Cost | None = None,
 ) -> Callable[[Callable[..., Results]], MethodSpec]:
     """Declare the decorated function a method.
 
@@ -115,7 +130,7 @@ def method(
         interactive: about one example, answers in seconds; overtakes batch runs.
         partition: ``"layers"`` if each layer's results are complete results of their own, published with ``run.publish``.
         builds_on: ids of methods whose results it needs; they arrive as ``results``, a mapping method id -> part -> results.
-        estimate: ``(model_info, probe_info, layers, params) -> {"seconds", "bytes", "examples", ...}`` before the run.
+        cost: how its time grows, for the estimate that is shown before a run.
     """
     unknown = [role for role in (*subjects, *optional_subjects) if role not in ROLES]
     if unknown:
@@ -140,7 +155,7 @@ def method(
             builds_on=tuple(builds_on),
             summary=(function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " "),
             folder=function.__module__.split(".")[-2],
-            estimate=estimate,
+            cost=cost or Cost(),
         )
 
     return declare

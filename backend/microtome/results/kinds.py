@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -62,7 +61,8 @@ class ImageMap(Result):
     quantity: str = Field(description="What a value is, with its unit: 'logit per pixel'.")
     signed: bool = True
     completeness: list[dict[str, float]] = Field(
-        default_factory=list, description="Per target: total of the map, expected total, gap, steps. Empty if it has none."
+        default_factory=list,
+        description="Per target: total of the map, expected total, gap, steps. Empty if it has none.",
     )
     score: list[float] = Field(default_factory=list, description="The model's output for each target, in logits.")
 

@@ -24,17 +24,88 @@ CLASSES: tuple[str, ...] = (
     "river valley",
 )
 
-_OBJECTS = (
-    "sky cloud sun moon star mountain hill tree palm cactus bush flower boulder house skyscraper church barn "
-    "lighthouse windmill boat car tractor bridge pier road fence parasol tent animal bird person balloon"
-).split() + ["lamp post", "hay bale"]
-_PARTS = (
-    "wall window door roof chimney awning steeple trunk crown wheel body headlight hull sail mast lamp pole blade "
-    "arch deck canopy peak head leg envelope basket marking"
-).split()
-_MATERIALS = (
-    "water sand grass foliage wood brick plaster stone snow asphalt glass metal cloth tile crop earth concrete"
-).split()
+_OBJECTS = [
+    "sky",
+    "cloud",
+    "sun",
+    "moon",
+    "star",
+    "mountain",
+    "hill",
+    "tree",
+    "palm",
+    "cactus",
+    "bush",
+    "flower",
+    "boulder",
+    "house",
+    "skyscraper",
+    "church",
+    "barn",
+    "lighthouse",
+    "windmill",
+    "boat",
+    "car",
+    "tractor",
+    "bridge",
+    "pier",
+    "road",
+    "fence",
+    "parasol",
+    "tent",
+    "animal",
+    "bird",
+    "person",
+    "balloon",
+] + ["lamp post", "hay bale"]
+_PARTS = [
+    "wall",
+    "window",
+    "door",
+    "roof",
+    "chimney",
+    "awning",
+    "steeple",
+    "trunk",
+    "crown",
+    "wheel",
+    "body",
+    "headlight",
+    "hull",
+    "sail",
+    "mast",
+    "lamp",
+    "pole",
+    "blade",
+    "arch",
+    "deck",
+    "canopy",
+    "peak",
+    "head",
+    "leg",
+    "envelope",
+    "basket",
+    "marking",
+]
+_MATERIALS = [
+    "water",
+    "sand",
+    "grass",
+    "foliage",
+    "wood",
+    "brick",
+    "plaster",
+    "stone",
+    "snow",
+    "asphalt",
+    "glass",
+    "metal",
+    "cloth",
+    "tile",
+    "crop",
+    "earth",
+    "concrete",
+]
 COLOURS: tuple[str, ...] = (
     "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "white", "grey", "black"
 )  # fmt: skip
