@@ -1,0 +1,50 @@
+"""Saved selections and shares."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from microtome.api.deps import DeskDep, Id, Me, SlugQuery
+from microtome.api.schemas.collab import NewSelection, NewShare, SavedSelection, SavedSelections, Share, SharedView
+from microtome.api.shares import freeze, shared_view
+
+router = APIRouter()
+
+
+@router.get("/selections", response_model=SavedSelections, tags=["selections"])
+def list_selections(desk: DeskDep, model: SlugQuery | None = None) -> dict[str, object]:
+    """Saved selections, newest first."""
+    return {"items": desk.selections.list(model)}
+
+
+@router.post("/selections", response_model=SavedSelection, status_code=201, tags=["selections"])
+def save_selection(desk: DeskDep, me: Me, body: NewSelection, request: Request) -> dict[str, object]:
+    """Save a selection under a name."""
+    return desk.selections.create(
+        me, body.name, body.model, body.probe, body.selection.model_dump(mode="json"), request.headers.get("idempotency-key")
+    )
+
+
+@router.delete("/selections/{id}", response_model=SavedSelection, tags=["selections"])
+def delete_selection(desk: DeskDep, me: Me, id: Id) -> dict[str, object]:
+    """Delete a saved selection; the answer is what was deleted."""
+    return desk.selections.delete(me, id)
+
+
+@router.post("/shares", response_model=Share, status_code=201, tags=["shares"])
+def share(desk: DeskDep, me: Me, body: NewShare, request: Request) -> dict[str, object]:
+    """Freeze the view: the results it shows are pinned, with the hashes they were made from."""
+    return freeze(desk, me, body.state, request.headers.get("idempotency-key"))
+
+
+@router.get("/shares/{id}", response_model=SharedView, tags=["shares"])
+def open_share(desk: DeskDep, id: Id) -> dict[str, object]:
+    """The frozen view, and what differs today."""
+    return shared_view(desk, id)
+
+
+@router.delete("/shares/{id}", status_code=204, response_class=Response, tags=["shares"])
+def revoke(desk: DeskDep, me: Me, id: Id) -> Response:
+    """Revoke the link."""
+    desk.shares.revoke(me, id)
+    return Response(status_code=204)

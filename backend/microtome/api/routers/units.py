@@ -1,0 +1,94 @@
+"""Atlas, cross-filter and units."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from microtome.api.browse import atlas as atlases
+from microtome.api.browse import detail, linked, rows
+from microtome.api.browse.strips import strip as draw_strip
+from microtome.api.deps import DeskDep, FastJSON, LayerName, ShareQuery, Slug, SlugQuery, UnitIndex, immutable, not_modified
+from microtome.api.schemas.units import Aggregate, AggregateQuery, Atlas, ConceptTable, UnitDetail, UnitMap, UnitsPage, UnitsQuery
+
+router = APIRouter(tags=["units"])
+Quantile = Annotated[float | None, Query(gt=0, lt=1)]
+
+
+@router.get("/atlas", response_model=Atlas)
+def atlas(desk: DeskDep, model: SlugQuery, probe: SlugQuery, share: ShareQuery = None) -> Response:
+    """Which results Browse draws from, layer by layer."""
+    return FastJSON(atlases.shape(desk, atlases.find(desk, model, probe, share)))
+
+
+@router.post("/units/query", response_model=UnitsPage)
+def query(desk: DeskDep, body: UnitsQuery) -> Response:
+    """One page of the units table."""
+    return FastJSON(rows.page(desk, body))
+
+
+@router.post("/units/aggregate", response_model=Aggregate)
+def aggregate(desk: DeskDep, body: AggregateQuery) -> Response:
+    """All linked views at once, for one selection."""
+    return FastJSON(linked.aggregate(desk, body))
+
+
+@router.post("/units/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+def export_units(desk: DeskDep, body: UnitsQuery) -> Response:
+    """Every row in the selection as CSV."""
+    return Response(
+        rows.csv_of(desk, body),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{body.model}-units.csv"'},
+    )
+
+
+@router.get("/units/map", response_model=UnitMap)
+def unit_map(desk: DeskDep, model: SlugQuery, probe: SlugQuery, share: ShareQuery = None) -> Response:
+    """The map of units, as columns."""
+    return FastJSON(linked.unit_map(desk, atlases.find(desk, model, probe, share)))
+
+
+@router.get("/units/{model}/{layer}/{unit}", response_model=UnitDetail)
+def unit(
+    desk: DeskDep, model: Slug, layer: LayerName, unit: UnitIndex, probe: SlugQuery, quantile: Quantile = None,
+    share: ShareQuery = None,
+) -> Response:  # fmt: skip
+    """Everything the inspector and the unit page show."""
+    return FastJSON(detail.unit(desk, atlases.find(desk, model, probe, share), layer, unit, quantile))
+
+
+@router.get("/units/{model}/{layer}/{unit}/concepts", response_model=ConceptTable)
+def concepts(
+    desk: DeskDep, model: Slug, layer: LayerName, unit: UnitIndex, probe: SlugQuery, quantile: Quantile = None,
+    share: ShareQuery = None,
+) -> Response:  # fmt: skip
+    """The unit's concepts at another quantile, from recorded counts: no forward pass."""
+    return FastJSON(detail.concepts(desk, atlases.find(desk, model, probe, share), layer, unit, quantile))
+
+
+@router.get("/units/{model}/{layer}/{unit}/strip", response_class=Response, responses={200: {"content": {"image/webp": {}}}})
+def strip(
+    desk: DeskDep,
+    request: Request,
+    model: Slug,
+    layer: LayerName,
+    unit: UnitIndex,
+    probe: SlugQuery,
+    count: Annotated[int, Query(ge=1, le=24)] = 5,
+    size: Annotated[int, Query(ge=16, le=256)] = 36,
+    scale: Annotated[int, Query(ge=1, le=3)] = 2,
+    quantile: Quantile = None,
+    band: Annotated[str, Query(max_length=20)] = "top",
+    key: Annotated[str | None, Query(max_length=64, description="Key of the layer's results; makes the URL immutable.")] = None,
+    share: ShareQuery = None,
+) -> Response:
+    """Exemplars side by side, cropped around the peak, with the outline of the active region."""
+    etag = f"strip1-{key}-{unit}-{count}-{size}-{scale}-{quantile}-{band}"
+    if key is not None and (held := not_modified(request, etag)) is not None:
+        return held
+    found = atlases.find(desk, model, probe, share)
+    data = draw_strip(desk, found, layer, unit, count=count, size=size, scale=scale, quantile=quantile, band=band)
+    caching = immutable(etag) if key is not None else {"Cache-Control": "private, max-age=30"}
+    return Response(data, media_type="image/webp", headers=caching)

@@ -1,0 +1,150 @@
+"""Methods, runs, results."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from microtome.api.schemas.common import Out, Person
+from microtome.core.selection import Strict
+
+RunState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class Method(Out):
+    id: str
+    title: str
+    question: str
+    summary: str
+    subject: list[str]
+    optional_subject: list[str]
+    modalities: list[str]
+    returns: list[str]
+    cite: str
+    version: str
+    folder: str
+    interactive: bool
+    partition: str
+    builds_on: list[str]
+    params: dict[str, Any]
+    example_params: dict[str, Any]
+
+
+class Methods(Out):
+    items: list[Method]
+
+
+class UnitsSubject(Strict):
+    layer: str = Field(min_length=1, max_length=200)
+    indices: list[Annotated[int, Field(ge=0, le=2_000_000)]] = Field(min_length=1, max_length=10_000)
+
+
+class Subjects(Strict):
+    model: str = Field(min_length=1, max_length=64)
+    probe: str | None = Field(None, min_length=1, max_length=64)
+    layers: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(None, min_length=1, max_length=500)
+    units: UnitsSubject | None = None
+    example: str | None = Field(
+        None, min_length=1, max_length=200, description="PROBE:INDEX, or upload:SHA256", examples=["tinyplaces:7"]
+    )
+    targets: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(None, min_length=1, max_length=16)
+
+
+class RunRequest(Strict):
+    method: str = Field(min_length=1, max_length=60, examples=["dissection"])
+    subjects: Subjects
+    params: dict[str, Any] | None = Field(None, max_length=100)
+    priority: Literal["interactive", "batch"] | None = None
+
+
+class Estimate(Out):
+    cached: bool
+    examples: int
+    layers: int
+    seconds: float | None
+    bytes: int
+    memory_bytes: int
+    queue: int
+    note: str
+
+
+class RunPart(Out):
+    part: str
+    key: str
+    done: bool
+
+
+class Progress(Out):
+    done: int
+    total: int
+    what: str
+    rate: float | None
+    eta_seconds: float | None
+
+
+class RunError(Out):
+    title: str
+    detail: str
+    field: str | None
+
+
+class Run(Out):
+    id: str
+    method: str
+    title: str
+    subjects: dict[str, Any]
+    params: dict[str, Any]
+    state: RunState
+    cached: bool
+    keys: list[str]
+    parts: list[RunPart]
+    progress: Progress | None
+    place: int | None
+    error: RunError | None
+    person: Person | None
+    created: str
+    started: str | None
+    ended: str | None
+    seconds: float | None
+    forward_passes: int | None
+
+
+class Runs(Out):
+    items: list[Run]
+    next: str | None
+
+
+class ArrayRef(Out):
+    sha256: str
+    dtype: str
+    shape: list[int]
+    bytes: int
+
+
+class Provenance(Out):
+    model_hash: str | None
+    probe_hash: str | None
+    software: dict[str, str]
+    device: str
+    seed: int | None
+
+
+class ResultItem(Out):
+    name: str
+    kind: str
+    document: dict[str, Any]
+    arrays: dict[str, ArrayRef]
+
+
+class ResultSet(Out):
+    key: str
+    method: str
+    version: str
+    part: str
+    subjects: dict[str, Any]
+    params: dict[str, Any]
+    created: str
+    seconds: float
+    provenance: Provenance
+    results: list[ResultItem]

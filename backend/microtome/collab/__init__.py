@@ -1,0 +1,1 @@
+"""People, annotations, saved selections, shares."""
