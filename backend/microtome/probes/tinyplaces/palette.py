@@ -103,13 +103,13 @@ LIGHTS: dict[str, Light] = {
         _light("morning", "7fb0dc c6dae6 fde0c2", (1.02, 0.97, 0.92), "ffdcae", 0.10, "b4cbc9 4d8ba8", "low"),
         _light("golden", "6f9cc4 e3c7a0 ffd489", (1.05, 0.9, 0.72), "ff9f43", 0.11, "e8c796 5f88a0", "low"),
         _light("overcast", "8b98a5 b3bdc5 dadee0", (0.88, 0.91, 0.95), "8f9aa3", 0.16, "a3b0b6 566f7d", ""),
-        _light("storm", "4b5866 74828d b4bdbd", (0.74, 0.8, 0.86), "66747f", 0.18, "8d9a9a 41545f", ""),
+        _light("storm", "56636f 7f8c96 bcc4c4", (0.8, 0.85, 0.9), "70808a", 0.16, "8d9a9a 41545f", ""),
         _light("fog", "b9c3c8 cfd6d8 e6e8e6", (0.92, 0.94, 0.95), "dfe4e4", 0.2, "c8d0d1 8fa2a8", "", haze=1.9),
         _light("dusk", "3b3f78 b4647a f8b877", (0.86, 0.68, 0.7), "9a4f66", 0.18, "d9906c 3a3f6e", "low"),
         _light("rose", "6a6fae d79ab2 fbd3b6", (0.96, 0.82, 0.86), "c07a94", 0.12, "e0aea6 66709c", "low"),
-        _light("evening", "1a2550 4a5488 c58f90", (0.52, 0.52, 0.68), "232d60", 0.2, "8a7c98 232f5c", "moon", True),
-        _light("night", "0d1433 1e2b57 46588a", (0.38, 0.42, 0.58), "141d42", 0.22, "3a4a7a 141c3e", "moon", True),
-        _light("lateglow", "2c2a5c 84507c f29a68", (0.62, 0.52, 0.6), "43305e", 0.2, "b87a78 2e2c58", "", True),
+        _light("evening", "1a2550 4a5488 c58f90", (0.66, 0.65, 0.8), "2d3a74", 0.17, "8a7c98 232f5c", "moon", True),
+        _light("night", "0d1433 1e2b57 46588a", (0.54, 0.58, 0.74), "1e2a5c", 0.2, "3a4a7a 141c3e", "moon", True),
+        _light("lateglow", "2c2a5c 84507c f29a68", (0.76, 0.63, 0.7), "4c3868", 0.17, "b87a78 2e2c58", "", True),
     )
 }
 
