@@ -34,8 +34,7 @@ class UnitAddress:
             or not re.fullmatch(r"\d{1,9}", parts[2])
         ):
             raise InvalidInput(
-                f"'{text[:200]}' is not a unit address. Write model/layer/index, for example "
-                "tinyplaces-resnet/stage4.1/42.",
+                f"'{text[:200]}' is not a unit address. Write model/layer/index, for example tinyplaces-resnet/stage4.1/42.",
                 field="unit",
             )
         return cls(parts[0], parts[1], int(parts[2]))

@@ -38,8 +38,7 @@ class Result(BaseModel):
             axes, dtypes = self.ARRAYS[name]
             if array.ndim != axes or array.dtype.name not in dtypes:
                 raise ValueError(
-                    f"{self.kind}.{name} is {array.dtype.name} with {array.ndim} axes; needs {' or '.join(dtypes)} "
-                    f"with {axes} axes"
+                    f"{self.kind}.{name} is {array.dtype.name} with {array.ndim} axes; needs {' or '.join(dtypes)} with {axes} axes"
                 )
         return self
 

@@ -1,0 +1,129 @@
+"""The hot loops, compiled by numba. Each has a plain numpy/torch form in the tests that gives identical counts.
+
+No fast-math: float32 arithmetic in the written order, so that any other implementation of that order agrees bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+
+def bilinear_grid(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Neighbours and weight of each of ``target`` positions on an axis of ``source`` cells, half-pixel centres.
+
+    As ``torch.nn.functional.interpolate(align_corners=False)``, in float32.
+    """
+    scale = np.float32(source) / np.float32(target)
+    place = np.maximum((np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5), np.float32(0))
+    low = np.minimum(place.astype(np.int32), source - 1)
+    return low, np.minimum(low + 1, source - 1).astype(np.int32), (place - low).astype(np.float32)
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_lo, col_hi, col_f, unit_bins, shared_bins, image_bins):  # type: ignore[no-untyped-def]
+    """Add the positions of ``maps`` to bins; see :mod:`microtome.capture.recorders.tally`."""
+    images, units, height, width = maps.shape
+    points = thresholds.shape[1]
+    layers = labels.shape[1]
+    one = np.float32(1)
+    for u in numba.prange(units):
+        lowest = thresholds[u, 0]
+        row = np.empty(width, np.float32)
+        for i in range(images):
+            top = maps[i, u, 0, 0]
+            for y in range(height):
+                for x in range(width):
+                    top = max(top, maps[i, u, y, x])
+            if not top > lowest:
+                continue
+            reached = -1
+            for y in range(row_lo.shape[0]):
+                f = row_f[y]
+                a, b = row_lo[y], row_hi[y]
+                best = -np.inf
+                for x in range(width):
+                    row[x] = maps[i, u, a, x] * (one - f) + maps[i, u, b, x] * f
+                    best = max(best, row[x])
+                if not best > lowest:
+                    continue
+                for x in range(col_lo.shape[0]):
+                    value = row[col_lo[x]] * (one - col_f[x]) + row[col_hi[x]] * col_f[x]
+                    if not value > lowest or labels[i, 0, y, x] == 65535:
+                        continue
+                    g = 0
+                    while g + 1 < points and value > thresholds[u, g + 1]:
+                        g += 1
+                    reached = max(reached, g)
+                    unit_bins[u, g] += 1
+                    for k in range(layers):
+                        shared_bins[u, labels[i, k, y, x], g] += 1
+            if reached >= 0:
+                image_bins[u, reached] += 1
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def histogram_kernel(maps, low, scale, counts):  # type: ignore[no-untyped-def]
+    """Counts of float32 [B, units, h, w] in equal bins from ``low`` [units]; ``scale`` is bins per unit of activation."""
+    images, units, height, width = maps.shape
+    bins = counts.shape[1]
+    for u in numba.prange(units):
+        for i in range(images):
+            for y in range(height):
+                for x in range(width):
+                    place = int((maps[i, u, y, x] - low[u]) * scale[u])
+                    counts[u, min(max(place, 0), bins - 1)] += 1
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def permuted_kernel(maps, thresholds, labels, partner, row_lo, row_hi, row_f, col_lo, col_hi, col_f, areas, shared):  # type: ignore[no-untyped-def]
+    """Counts with masks of example i on the labels of example ``partner[p, i]``: the chance of the best concept.
+
+    ``areas`` int64 [units, permutations], ``shared`` int64 [units, permutations, concepts + 1].
+    """
+    images, units, height, width = maps.shape
+    permutations = partner.shape[0]
+    layers = labels.shape[1]
+    one = np.float32(1)
+    size = row_lo.shape[0] * col_lo.shape[0]
+    for u in numba.prange(units):
+        limit = thresholds[u]
+        row = np.empty(width, np.float32)
+        where_y, where_x = np.empty(size, np.int32), np.empty(size, np.int32)
+        for i in range(images):
+            top = maps[i, u, 0, 0]
+            for y in range(height):
+                for x in range(width):
+                    top = max(top, maps[i, u, y, x])
+            if not top > limit:
+                continue
+            n = 0
+            for y in range(row_lo.shape[0]):
+                f = row_f[y]
+                a, b = row_lo[y], row_hi[y]
+                best = -np.inf
+                for x in range(width):
+                    row[x] = maps[i, u, a, x] * (one - f) + maps[i, u, b, x] * f
+                    best = max(best, row[x])
+                if not best > limit:
+                    continue
+                for x in range(col_lo.shape[0]):
+                    if row[col_lo[x]] * (one - col_f[x]) + row[col_hi[x]] * col_f[x] > limit:
+                        where_y[n], where_x[n] = y, x
+                        n += 1
+            for p in range(permutations):
+                j = partner[p, i]
+                for s in range(n):
+                    if labels[j, 0, where_y[s], where_x[s]] == 65535:
+                        continue
+                    areas[u, p] += 1
+                    for k in range(layers):
+                        shared[u, p, labels[j, k, where_y[s], where_x[s]]] += 1
+
+
+def set_threads(count: int) -> None:
+    """Threads of the kernels; 0 takes all cores."""
+    numba.set_num_threads(max(1, min(count or os.cpu_count() or 1, numba.config.NUMBA_NUM_THREADS)))

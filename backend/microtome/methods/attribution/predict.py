@@ -1,0 +1,91 @@
+"""Predictions: of one image, and of a whole probe set."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from microtome.capture.run import BATCH, forward_pass, image_batches
+from microtome.core.classes import match_classes
+from microtome.core.context import RunContext
+from microtome.methods.attribution.common import prepare, resolve_targets
+from microtome.methods.contract import Cost, MethodParams, method
+from microtome.models.model import Model
+from microtome.probes import Example, ProbeSet
+from microtome.results import Matrix, Scorecard
+
+
+@method(
+    "predict",
+    title="Prediction",
+    question="What does the model say of this image?",
+    subjects=("model", "example"),
+    returns=(Scorecard,),
+    interactive=True,
+    cite="softmax of the model's logits",
+    cost=Cost(passes=1.0),
+)
+def predict(*, model: Model, example: Example, params: MethodParams, run: RunContext):  # type: ignore[no-untyped-def]
+    """Probability of every class for one image, in order of the classes."""
+    _, logits = resolve_targets(model, prepare(model, example), None)
+    chances = logits.double().softmax(0).tolist()
+    scores = [
+        Scorecard.Score(name=name, value=p, unit="probability", group="class")
+        for name, p in zip(model.classes, chances, strict=True)
+    ]
+    return {"prediction": Scorecard(title="Prediction", scores=scores, facts={"predicted": int(np.argmax(chances))})}
+
+
+class Params(MethodParams):
+    max_examples: int | None = Field(None, ge=1, le=10_000_000, description="Use only the first examples; all if empty.")
+
+
+@method(
+    "predictions",
+    title="Predictions on a probe set",
+    question="What does the model say of these images, and where is it wrong?",
+    subjects=("model", "probe"),
+    returns=(Matrix, Scorecard),
+    params=Params,
+    example_params=Params(max_examples=6),
+    cite="softmax of the model's logits",
+    cost=Cost(passes=1.0, per_probe=True),
+)
+def predictions(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+    """Probability of every class for every example, and the accuracy per class where classes match by name.
+
+    The 95 % interval of an accuracy is Wilson's.
+    """
+    indices = list(range(min(len(probe), params.max_examples or len(probe))))
+    out = np.zeros((len(indices), len(model.classes)), np.float32)
+
+    def observe(start: int, logits: torch.Tensor, _: dict[str, torch.Tensor]) -> None:
+        out[start : start + len(logits)] = logits.double().softmax(1).float().cpu().numpy()
+
+    forward_pass(model, image_batches(model, probe, indices, BATCH), len(indices), [], observe, run)
+    mapping = match_classes(probe.classes, model.classes)
+    labels = [probe.label(i) for i in indices]
+    truth = np.array([-1 if y is None else mapping.get(y, -1) for y in labels])
+    right = out.argmax(1) == truth
+    scores = [_accuracy("all classes", right[truth >= 0], 1 / max(len(model.classes), 1))] if (truth >= 0).any() else []
+    for name, index in ((model.classes[m], m) for m in sorted(set(mapping.values()))):
+        if (truth == index).any():
+            scores.append(_accuracy(name, right[truth == index], 1 / len(model.classes)))
+    return {
+        "probabilities": Matrix(
+            title="Class probabilities", rows=[], columns=list(model.classes), row_axis="example", column_axis="class",
+            quantity="probability", arrays={"values": out},
+        ),
+        "accuracy": Scorecard(
+            title="Accuracy", scores=scores, facts={"images": len(indices), "matched_classes": len(mapping)},
+            note="" if mapping else "No class of the probe set has the name of a class of the model, so accuracy is not defined.",
+        ),
+    }  # fmt: skip
+
+
+def _accuracy(name: str, right: np.ndarray, chance: float) -> Scorecard.Score:
+    n, p, z = len(right), float(right.mean()), 1.959964
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return Scorecard.Score(name=name, value=p, low=middle - half, high=middle + half, chance=chance, group="accuracy")

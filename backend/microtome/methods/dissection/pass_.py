@@ -1,0 +1,47 @@
+"""The pass that dissection and activation statistics share: recorders of the first stage, and the spool for the second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from microtome.capture.recorders.moments import Moments
+from microtome.capture.recorders.peaks import Peaks
+from microtome.capture.run import BATCH, forward_pass, image_batches
+from microtome.capture.spool import Spool
+from microtome.core.context import RunContext
+from microtome.models.layers import Layer
+from microtome.models.model import Model
+from microtome.probes import ProbeSet
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one forward pass left behind, by layer name."""
+
+    spool: Spool
+    moments: dict[str, Moments]
+    peaks: dict[str, Peaks]
+
+
+@contextmanager
+def run_pass(model: Model, probe: ProbeSet, layers: Sequence[Layer], indices: Sequence[int], run: RunContext) -> Iterator[Pass]:
+    """One forward pass over ``indices`` of ``probe``; the spool is freed at the end of the block."""
+    with Spool(layers, len(indices)) as spool:
+        done = Pass(
+            spool,
+            {x.name: Moments(x.units) for x in layers},
+            {x.name: Peaks(len(indices), x.units) for x in layers},
+        )
+
+        def observe(start: int, _: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
+            for name, values in maps.items():
+                done.moments[name].update(values)
+                done.peaks[name].update(values, start)
+                spool.write(name, start, values.cpu().numpy())
+
+        forward_pass(model, image_batches(model, probe, indices, BATCH), len(indices), layers, observe, run)
+        yield done

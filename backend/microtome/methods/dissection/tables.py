@@ -1,0 +1,194 @@
+"""From counts and statistics of one layer to its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from microtome.capture.recorders.moments import MomentStats
+from microtome.capture.recorders.tally import Counts
+from microtome.capture.recorders.thresholds import GRID, Thresholds
+from microtome.models.layers import Layer
+from microtome.results import Column, Distribution, Gallery, Matrix, Result, Scorecard, UnitTable
+from microtome.results.iou import scores
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """Everything measured on one layer. ``slots`` int [units, n] of examples; ``sites`` and ``slot_maps`` belong to them."""
+
+    layer: Layer
+    thresholds: Thresholds
+    moments: MomentStats
+    counts: Counts
+    histogram: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+    peaks: npt.NDArray[np.float32]
+    slots: npt.NDArray[np.int32]
+    bands: list[str]
+    sites: npt.NDArray[np.int32]
+    slot_maps: npt.NDArray[np.float32]
+    input_size: tuple[int, int]
+    concepts: list[str]
+    chance_best: npt.NDArray[np.float64] | None
+
+
+def _column(name: str, title: str, values: Any, unit: str = "", type_: str = "number") -> Column:
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    return Column(name=name, title=title, type=type_, unit=unit, values=values)  # type: ignore[arg-type]
+
+
+def statistics_columns(moments: MomentStats) -> list[Column]:
+    """The columns that need no threshold."""
+    return [
+        _column("mean", "Mean activation", moments.mean),
+        _column("std", "Standard deviation", moments.std),
+        _column("min", "Minimum", moments.minimum),
+        _column("max", "Maximum", moments.maximum),
+    ]
+
+
+def activation_result(
+    layer: Layer, histogram: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]], thresholds: Thresholds
+) -> Distribution:
+    """Histograms and thresholds of a layer."""
+    return Distribution(
+        title=f"Activations of {layer.label}", rows=[str(u) for u in range(layer.units)], quantity="activation",
+        grid=list(thresholds.grid), layer=layer.name,
+        arrays={
+            "edges": histogram[0].astype(np.float32), "counts": histogram[1],
+            "thresholds": thresholds.values, "attained": thresholds.attained.astype(np.float32),
+        },
+    )  # fmt: skip
+
+
+def gallery_result(
+    layer: Layer,
+    slots: npt.NDArray[np.int32],
+    bands: list[str],
+    peaks: npt.NDArray[np.float32],
+    sites: npt.NDArray[np.int32],
+    slot_maps: npt.NDArray[np.float32],
+    input_size: tuple[int, int],
+) -> Gallery:
+    """Exemplars of a layer; ``peaks`` and ``sites`` are [examples, units], ``slot_maps`` [units, slots, h, w]."""
+    units = np.arange(layer.units)[:, None]
+    place = sites[slots, units]
+    return Gallery(
+        title=f"Exemplars of {layer.label}", layer=layer.name, bands=bands, input_size=input_size,
+        arrays={
+            "example": slots, "activation": peaks[slots, units],
+            "site": np.stack([place // layer.width, place % layer.width], axis=-1).astype(np.int32),
+            "maps": np.ascontiguousarray(slot_maps, dtype=np.float32),
+        },
+    )  # fmt: skip
+
+
+def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutations: int, *, spooled: int) -> dict[str, Result]:
+    """Named results of a layer: units, iou, activation, exemplars, peaks, summary."""
+    layer, counts, moments = facts.layer, facts.counts, facts.moments
+    point = facts.thresholds.at(quantile)
+    images = len(facts.peaks)
+    constant = moments.minimum == moments.maximum
+    score = scores(counts.shared[:, :, point], counts.unit_areas[:, point], counts.concept_areas, counts.positions)
+    has_concepts = bool(facts.concepts)
+    best = score.iou.argmax(axis=1) if has_concepts else np.zeros(layer.units, np.int64)
+    row = np.arange(layer.units)
+
+    def pick(values: npt.NDArray) -> npt.NDArray[np.float64]:
+        return values[row, best] if has_concepts else np.zeros(layer.units)
+
+    best_iou = pick(score.iou)
+    chance = pick(score.chance) if facts.chance_best is None else facts.chance_best
+    detector = has_concepts & (best_iou > min_iou) & (best_iou > chance) & ~constant
+    named = [facts.concepts[b] if has_concepts and i > 0 else None for b, i in zip(best, best_iou, strict=True)]
+    expected = 1 - quantile
+    attained = facts.thresholds.attained[:, point]
+    table = UnitTable(
+        title=f"Units of {layer.label}",
+        note=_chance_note(permutations),
+        layer=layer.name,
+        units=row.tolist(),
+        columns=[
+            *statistics_columns(moments),
+            _column("threshold", f"Threshold at quantile {quantile}", facts.thresholds.values[:, point].astype(float)),
+            _column("attained", "Share of positions above", attained),
+            _column("density", "Share of images above", counts.images_active[:, point] / images),
+            _column("dead", "Never fires", constant, type_="flag"),
+            _column("constant", "Never varies", constant, type_="flag"),
+            # Fewer positions than asked for lie above: many share the threshold's very value.
+            _column("ties", "Ties at the threshold", expected - attained > 1.5 / moments.count, type_="flag"),
+            _column("best_concept", "Best concept", named, type_="text"),
+            _column("best_category", "Category", [n.split(":")[0] if n else None for n in named], type_="text"),
+            _column("best_iou", "IoU", best_iou),
+            _column("best_ceiling", "Ceiling of the IoU", pick(score.ceiling)),
+            _column("best_chance", "Chance level", chance),
+            _column("detector", "Detector", detector, type_="flag"),
+            _column("active_positions", "Positions above", counts.unit_areas[:, point], type_="integer"),
+        ],
+    )
+    names = [str(u) for u in row]
+    results: dict[str, Result] = {
+        "units": table,
+        "activation": activation_result(layer, facts.histogram, facts.thresholds),
+        "exemplars": gallery_result(
+            layer, facts.slots, facts.bands, facts.peaks, facts.sites, facts.slot_maps, facts.input_size
+        ),
+        "peaks": Matrix(
+            title=f"Largest activation of {layer.label} per image", rows=names, columns=[], row_axis="unit",
+            column_axis="example", quantity="activation", layer=layer.name,
+            arrays={"values": np.ascontiguousarray(facts.peaks.T)},
+        ),
+    }  # fmt: skip
+    results["iou"] = Matrix(
+        title=f"IoU of {layer.label} with concepts", rows=names, columns=facts.concepts, row_axis="unit", column_axis="concept",
+        quantity="IoU", grid=list(GRID), positions=counts.positions, layer=layer.name,
+        arrays={
+            "values": score.iou.astype(np.float32), "chance": score.chance.astype(np.float32),
+            "ceiling": score.ceiling.astype(np.float32), "counts": counts.shared,
+            "row_areas": counts.unit_areas, "column_areas": counts.concept_areas,
+        },
+    )  # fmt: skip
+    results["summary"] = _summary(facts, table, chance, quantile, min_iou, permutations, spooled)
+    return results
+
+
+def _chance_note(permutations: int) -> str:
+    if permutations:
+        return f"Chance: 95th percentile of the best IoU over {permutations} permutations of the images."
+    return "Chance: expected IoU of independent masks of the same areas, for the best concept."
+
+
+def _summary(
+    facts: LayerFacts,
+    table: UnitTable,
+    chance: npt.NDArray,
+    quantile: float,
+    min_iou: float,
+    permutations: int,
+    spooled: int,
+) -> Scorecard:
+    """Detectors by category, and what the numbers rest on."""
+    detectors = [c for c, d in zip(table.column("best_category"), table.column("detector"), strict=True) if d]
+    categories = list(dict.fromkeys(c.split(":")[0] for c in facts.concepts))
+    return Scorecard(
+        title=f"Detectors in {facts.layer.label}",
+        note=_chance_note(permutations),
+        scores=[Scorecard.Score(name=c, value=float(detectors.count(c)), unit="units", group="detectors") for c in categories],
+        facts={
+            "quantile": quantile,
+            "min_iou": min_iou,
+            "images": len(facts.peaks),
+            "positions": facts.counts.positions,
+            "units": facts.layer.units,
+            "detectors": len(detectors),
+            "dead_units": int(sum(table.column("dead"))),
+            "tied_units": int(sum(table.column("ties"))),
+            "chance": float(np.median(chance)) if len(chance) else 0.0,
+            "permutations": permutations,
+            "spooled_bytes": spooled,
+        },
+    )

@@ -1,0 +1,30 @@
+"""Builders for the networks that ship with Microtome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import ResNetConfig
+
+__all__ = ["build_tinyplaces_resnet"]
+
+
+def build_tinyplaces_resnet(config: ResNetConfig | dict) -> nn.Module:
+    """Untrained ``ResNetForImageClassification`` for 96 x 96 pictures, without max pooling in the stem.
+
+    With the pooling gone the maps of a [n, 3, 96, 96] batch are 48, 24, 12 and 6 pixels wide after stages 1 to 4;
+    with it a 3 x 3 map would remain, too coarse to say where a unit responds. ``config`` is a ``ResNetConfig`` or
+    the dictionary of one. ``stem_pooling: false`` in the configuration records the change.
+    """
+    # Imported here: the transformers package takes seconds to load and most callers only want the name.
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    if isinstance(config, dict):
+        config = ResNetConfig.from_dict(config)
+    model = ResNetForImageClassification(config)
+    if not getattr(config, "stem_pooling", False):
+        model.resnet.embedder.pooler = nn.Identity()
+    return model

@@ -1,0 +1,71 @@
+"""Running only what comes after a layer, for any network.
+
+One ordinary pass over a batch stores the outputs of the largest modules that finish before the layer does. In a replayed
+pass those modules return what was stored instead of computing, so an intervention at the layer costs the rest of the
+network only. Modules that contain the layer run their own code (residual sums among them) on the stored outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from microtome.models.layers import Layer
+from microtome.models.model import Model
+
+
+class Replay:
+    """Stored prefix of one batch. ``run()`` gives the logits with whatever hooks are active on the layer and after it."""
+
+    def __init__(self, model: Model, layer: Layer, inputs: torch.Tensor) -> None:
+        self._model, self._inputs = model, inputs
+        target = layer.name
+        ancestors = {target.rsplit(".", i)[0] for i in range(1, target.count(".") + 1)}
+        finished: dict[str, list[Any]] = {}
+        passed = False
+
+        def note(name: str) -> Callable[..., None]:
+            def hook(_: nn.Module, __: Any, output: Any) -> None:
+                nonlocal passed
+                if not passed:
+                    finished.setdefault(name, []).append(output)
+                passed = passed or name == target
+
+            return hook
+
+        handles = [
+            module.register_forward_hook(note(name))
+            for name, module in model.network.named_modules()
+            if name and name not in ancestors and not name.startswith(target + ".")
+        ]
+        try:
+            with torch.no_grad():
+                self.logits = model.forward(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        # Only the outermost finished modules are needed: their insides never run again.
+        self._stored = {n: o for n, o in finished.items() if not any(n.startswith(m + ".") for m in finished if m != n)}
+
+    @contextmanager
+    def _standing_in(self) -> Iterator[None]:
+        replaced: list[nn.Module] = []
+        try:
+            for name, outputs in self._stored.items():
+                module = self._model.network.get_submodule(name)
+                iterator = iter(outputs)
+                module.forward = lambda *_, _next=iterator, **__: next(_next)
+                replaced.append(module)
+            yield
+        finally:
+            for module in replaced:
+                del module.forward
+
+    def run(self) -> torch.Tensor:
+        """Logits [B, classes]; hooks on the layer (interventions) see its stored output and may change it."""
+        with torch.no_grad(), self._standing_in():
+            return self._model.forward(self._inputs)

@@ -1,0 +1,18 @@
+"""Probe sets: what a model is looked at with. Torch-free, since the web process draws from them too."""
+
+from microtome.probes.base import Concept, Example, ProbeSet, Report
+from microtome.probes.decode import decode_image
+from microtome.probes.generated import TinyPlaces
+from microtome.probes.source import check_source, open_probe, split_source
+
+__all__ = [
+    "Concept",
+    "Example",
+    "ProbeSet",
+    "Report",
+    "TinyPlaces",
+    "check_source",
+    "decode_image",
+    "open_probe",
+    "split_source",
+]

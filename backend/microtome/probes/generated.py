@@ -1,0 +1,104 @@
+"""Built-in generators as probe sets, drawn once and kept on disk, since everything reads them many times."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from microtome.core.errors import InvalidInput
+from microtome.core.keys import content_key
+from microtome.core.settings import settings
+from microtome.probes import tinyplaces
+from microtome.probes.base import Concept, ImageArray, LabelArray, ProbeSet
+
+DEFAULT_COUNT = 2400
+MAX_COUNT = 100_000
+_CHUNK = 100
+
+
+def _draw(split: str, start: int, stop: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    scenes = [tinyplaces.render(split, i) for i in range(start, stop)]
+    return np.stack([s.image for s in scenes]), np.stack([s.labels for s in scenes])
+
+
+class TinyPlaces(ProbeSet):
+    """``builtin:tinyplaces[#split[:count]]``: generated scenes with exact masks. Default ``#val:2400``."""
+
+    kind = "generator"
+
+    def __init__(self, source: str, split: str, count: int) -> None:
+        if split not in tinyplaces.SPLITS:
+            raise InvalidInput(f"tinyplaces has no split '{split[:40]}'; use {', '.join(tinyplaces.SPLITS)}.", field="source")
+        if not 1 <= count <= MAX_COUNT:
+            raise InvalidInput(f"tinyplaces can give 1 to {MAX_COUNT:,} images, not {count}.", field="source")
+        self.source, self._split, self._count = source, split, count
+        self.hash = content_key({"generator": "tinyplaces", "version": tinyplaces.VERSION, "split": split, "count": count})
+        self.classes = tuple(tinyplaces.CLASSES)
+        self.concepts = tuple(Concept(c.name, c.category, i) for i, c in enumerate(tinyplaces.CONCEPTS))
+        self.size = (tinyplaces.SIZE, tinyplaces.SIZE)
+        self.reports = ()
+        self._images: npt.NDArray[np.uint8] | None = None
+        self._masks: npt.NDArray[np.uint8] | None = None
+        self._open()
+
+    @property
+    def bytes(self) -> int:  # type: ignore[override]
+        return sum(p.stat().st_size for p in self._paths() if p.exists())
+
+    def _paths(self) -> tuple[Path, Path]:
+        folder = settings().data_dir / "decoded"
+        return folder / f"{self.hash}.images.npy", folder / f"{self.hash}.labels.npy"
+
+    def _open(self) -> None:
+        images, masks = self._paths()
+        if self._images is None and images.exists() and masks.exists():
+            self._images, self._masks = np.load(images, mmap_mode="r"), np.load(masks, mmap_mode="r")
+
+    def materialise(self, progress: Callable[[int, int, str], None] = lambda *_: None) -> None:
+        """Draw all examples into two files, on all cores. Does nothing if they are there."""
+        self._open()
+        if self._images is not None:
+            return
+        spans = [(i, min(i + _CHUNK, self._count)) for i in range(0, self._count, _CHUNK)]
+        parts: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]] = []
+        # Threads would not help (drawing holds the interpreter lock); a fresh process each has no locks to inherit.
+        with ProcessPoolExecutor(min(os.cpu_count() or 1, len(spans)), mp_context=get_context("spawn")) as pool:
+            jobs = [pool.submit(_draw, self._split, a, b) for a, b in spans]
+            try:
+                for done, job in enumerate(jobs):
+                    parts.append(job.result())
+                    progress(spans[done][1], self._count, "images drawn")
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+        for path, arrays in zip(self._paths(), zip(*parts, strict=True), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=".part") as handle:
+                np.save(handle, np.concatenate(arrays))
+            os.replace(handle.name, path)
+        self._open()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def image(self, index: int) -> ImageArray:
+        if self._images is not None:
+            return np.array(self._images[index])
+        return tinyplaces.render(self._split, index).image
+
+    def label(self, index: int) -> int | None:
+        return index % len(self.classes)
+
+    def name(self, index: int) -> str:
+        return f"{self._split}/{index:05d}"
+
+    def labels(self, index: int) -> LabelArray:
+        if self._masks is not None:
+            return self._masks[index].astype(np.uint16)
+        return tinyplaces.render(self._split, index).labels.astype(np.uint16)
