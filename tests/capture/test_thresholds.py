@@ -1,0 +1,90 @@
+"""Thresholds and selection against the definitions, for every kind of values: dense, sparse, tied, constant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from microtome.capture.recorders.exemplars import choose_exemplars
+from microtome.capture.recorders.peaks import Peaks, top_examples
+from microtome.capture.recorders.thresholds import GRID, allowed_above, exact_thresholds
+
+from tests.reference.dissection import fast_threshold, threshold_of
+
+VALUES = st.one_of(st.floats(-3, 3, width=32), st.just(0.0), st.sampled_from([0.5, 1.0, 1.5]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(VALUES, min_size=4, max_size=120), st.sampled_from(GRID))
+def test_is_the_smallest_attainable_value_with_at_most_the_share_above(values: list[float], quantile: float) -> None:
+    array = np.array(values, np.float32)
+    found = exact_thresholds(array.reshape(len(array), 1, 1, 1), (quantile,))
+    assert found.values[0, 0] == threshold_of(array, quantile) == fast_threshold(array, quantile)
+    assert found.attained[0, 0] == (array > found.values[0, 0]).mean()
+
+
+@pytest.mark.parametrize("kind", ["normal", "relu", "mostly zero", "constant", "two values", "negative"])
+def test_large_inputs_agree_with_sorting_everything(kind: str) -> None:
+    generator = np.random.default_rng(1)
+    maps = generator.normal(size=(60, 3, 24, 24)).astype(np.float32)
+    if kind == "relu":
+        maps = maps.clip(0)
+    elif kind == "mostly zero":
+        maps = np.where(generator.random(maps.shape) < 0.003, maps, 0).astype(np.float32)
+    elif kind == "constant":
+        maps[:] = 2.5
+    elif kind == "two values":
+        maps = (maps > 1).astype(np.float32)
+    elif kind == "negative":
+        maps -= 10
+    found = exact_thresholds(maps, GRID)
+    for unit in range(3):
+        expected = [fast_threshold(maps[:, unit].reshape(-1), q) for q in GRID]
+        np.testing.assert_array_equal(found.values[unit], np.float32(expected))
+    assert (np.diff(found.values, axis=1) >= 0).all()
+
+
+def test_the_share_is_counted_in_decimal_not_in_binary() -> None:
+    assert 1 - 0.9 != 0.1
+    assert allowed_above(0.9, 10) == 1
+    assert allowed_above(0.995, 1000) == 5
+
+
+def test_top_examples_are_exact_and_ties_go_to_the_earlier_example() -> None:
+    peaks = np.array([[1, 5], [3, 5], [3, 0], [2, 5]], np.float32)
+    np.testing.assert_array_equal(top_examples(peaks, 3), [[1, 2, 3], [0, 1, 3]])
+
+
+def test_peaks_merge_from_disjoint_shards() -> None:
+    import torch
+
+    maps = torch.randn(10, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    whole, left, right = Peaks(10, 4), Peaks(10, 4), Peaks(10, 4)
+    whole.update(maps, 0)
+    left.update(maps[:7], 0)
+    right.update(maps[7:], 7)
+    left.merge(right)
+    for a, b in zip(left.finish(), whole.finish(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    values, sites = whole.finish()
+    np.testing.assert_array_equal(values, maps.flatten(2).amax(2).numpy())
+    np.testing.assert_array_equal(np.take_along_axis(maps.flatten(2).numpy(), sites[:, :, None], 2)[..., 0], values)
+
+
+def test_peaks_refuse_to_finish_with_examples_missing() -> None:
+    with pytest.raises(RuntimeError, match="never recorded"):
+        Peaks(2, 1).finish()
+
+
+def test_bands_hold_the_nearest_peaks_and_random_is_the_same_for_all_units() -> None:
+    peaks = np.random.default_rng(0).random((200, 5)).astype(np.float32)
+    bands = np.tile(np.float32([0.9, 0.5, 0.2]), (5, 1))
+    slots, names = choose_exemplars(peaks, bands, 4, seed=3)
+    assert names == ["top"] * 4 + ["q0.999"] * 4 + ["q0.99"] * 4 + ["q0.9"] * 4 + ["random"] * 4 + ["lowest"] * 4
+    middle = slots[:, 8:12]
+    for unit in range(5):
+        distance = np.abs(peaks[:, unit] - 0.5)
+        assert distance[middle[unit]].max() <= np.sort(distance)[3]
+    assert (slots[:, 16:20] == slots[0, 16:20]).all()
+    np.testing.assert_array_equal(peaks[slots[:, -4], np.arange(5)], peaks.min(0))

@@ -1,0 +1,1 @@
+"""Slow, obvious implementations to compare with. They share no code with the product."""
