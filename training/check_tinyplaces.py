@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "backend"))
 
-from microtome.probes.tinyplaces import CATEGORIES, CLASSES, CONCEPTS, VERSION, render  # noqa: E402
+from microtome.probes.tinyplaces import CATEGORIES, CLASSES, CONCEPTS, VERSION, render
 
 BOUNDS = {"images_per_minute": 5000, "max_class_given_concept": 0.5, "histogram_accuracy": 0.60, "min_frequency": 0.01}
 

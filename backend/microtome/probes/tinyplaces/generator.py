@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import scenes_land, scenes_town, scenes_water
+from . import scenes_green, scenes_lake, scenes_open, scenes_sea, scenes_town
 from .canvas import SIZE, Canvas, Glow
 from .concepts import CLASSES, SCENE_VALUES
 from .concepts import value as concept_value
@@ -17,18 +17,18 @@ SPLITS: dict[str, int] = {"train": 0, "val": 1, "test": 2}
 VERSION = "1"
 
 _PAINTERS = {
-    "beach": scenes_water.beach,
-    "harbour": scenes_water.harbour,
-    "village": scenes_land.village,
-    "forest": scenes_land.forest,
-    "farm": scenes_land.farm,
-    "mountain lake": scenes_water.mountain_lake,
-    "desert": scenes_land.desert,
+    "beach": scenes_sea.beach,
+    "harbour": scenes_sea.harbour,
+    "village": scenes_green.village,
+    "forest": scenes_green.forest,
+    "farm": scenes_green.farm,
+    "mountain lake": scenes_lake.mountain_lake,
+    "desert": scenes_open.desert,
     "city by day": scenes_town.city,
     "city by night": scenes_town.city,
     "suburb": scenes_town.suburb,
-    "snowfield": scenes_land.snowfield,
-    "river valley": scenes_water.river_valley,
+    "snowfield": scenes_open.snowfield,
+    "river valley": scenes_lake.river_valley,
 }
 _DARK = {"city by day": False, "city by night": True}
 
@@ -49,7 +49,7 @@ def _noise(seed: int, blur: tuple[int, int]) -> np.ndarray:
     """Tileable noise float32[192, 192] with unit spread, box-blurred by (rows, columns)."""
     field = np.random.default_rng(seed).standard_normal((192, 192)).astype(np.float32)
     for axis, n in enumerate(blur):
-        field = sum(np.roll(field, k - n // 2, axis) for k in range(n))
+        field = np.sum([np.roll(field, k - n // 2, axis) for k in range(n)], axis=0)
     return np.tile(field / field.std(), (2, 2))
 
 

@@ -26,11 +26,23 @@ _WALL_TAGS = {m: tag("house", "wall", m) for m in ("brick", "plaster", "wood", "
 WALLS: tuple[tuple[RGB, str], ...] = tuple(
     (h(code), material)
     for code, material in (
-        ("a9523f", "brick"), ("b96b4c", "brick"), ("9a5a48", "brick"), ("e6dcc6", "plaster"), ("efe9dd", "plaster"),
-        ("d9b36a", "plaster"), ("e0a890", "plaster"), ("a8c0b0", "plaster"), ("8fb0bd", "wood"), ("9b6f4a", "wood"),
-        ("c9d0c4", "wood"), ("b5503f", "wood"), ("6f8fa8", "wood"), ("a09a90", "stone"), ("8e8a84", "stone"),
+        ("a9523f", "brick"),
+        ("b96b4c", "brick"),
+        ("9a5a48", "brick"),
+        ("e6dcc6", "plaster"),
+        ("efe9dd", "plaster"),
+        ("d9b36a", "plaster"),
+        ("e0a890", "plaster"),
+        ("a8c0b0", "plaster"),
+        ("8fb0bd", "wood"),
+        ("9b6f4a", "wood"),
+        ("c9d0c4", "wood"),
+        ("b5503f", "wood"),
+        ("6f8fa8", "wood"),
+        ("a09a90", "stone"),
+        ("8e8a84", "stone"),
     )
-)  # fmt: skip
+)
 ROOFS = hs("8d3f31 a24f38 5b5f69 6d4a3c 47525c b2603f 7a4a44")
 _DOORS = hs("7a2e2a 2f5d62 3f4f7a 6b4a2c 35523a a2702c 8a3a52")
 _WARM = hs("ffd37a ffc766 ffe09a f8b85a")
@@ -84,7 +96,14 @@ def _texture(c: Canvas, x: float, top: float, w: float, b: float, wall: RGB, mat
     elif material == "stone":
         r = c.rng
         for _ in range(int(w * (b - top) / 16)):
-            c.rect(x + r.uniform(0, w - 2), r.uniform(top, b - 1.2), r.uniform(1, 2), 0.9, shade(wall, r.choice((0.86, 0.9, 1.14))), t)
+            c.rect(
+                x + r.uniform(0, w - 2),
+                r.uniform(top, b - 1.2),
+                r.uniform(1, 2),
+                0.9,
+                shade(wall, r.choice((0.86, 0.9, 1.14))),
+                t,
+            )
 
 
 def house(c: Canvas, x: float, b: float, w: float, hgt: float, style: Style = PLAIN) -> None:
@@ -120,11 +139,29 @@ def _roof(c: Canvas, x: float, top: float, w: float, rise: float, roof: RGB, gab
     over = w * 0.08
     if gable:
         apex, th = (x + w / 2, top - rise), max(1.1, rise * 0.24)
-        c.poly([(x - over, top + 0.7), apex, (x + w / 2, top - rise + th * 1.3), (x - over + th * 0.5, top + 1.2)], light, ROOF)
-        c.poly([(x + w + over, top + 0.7), apex, (x + w / 2, top - rise + th * 1.3), (x + w + over - th * 0.5, top + 1.2)], dark, ROOF)
+        c.poly(
+            [(x - over, top + 0.7), apex, (x + w / 2, top - rise + th * 1.3), (x - over + th * 0.5, top + 1.2)],
+            light,
+            ROOF,
+        )
+        c.poly(
+            [(x + w + over, top + 0.7), apex, (x + w / 2, top - rise + th * 1.3), (x + w + over - th * 0.5, top + 1.2)],
+            dark,
+            ROOF,
+        )
         if c.snowy:
-            c.poly([(x - over, top + 0.4), apex, (x + w + over, top + 0.4), (x + w + over - 0.4, top - 0.6), (x + w / 2, top - rise - 1.1), (x - over + 0.4, top - 0.6)],
-                   h("f3f6fa"), ROOF_SNOW)  # fmt: skip
+            c.poly(
+                [
+                    (x - over, top + 0.4),
+                    apex,
+                    (x + w + over, top + 0.4),
+                    (x + w + over - 0.4, top - 0.6),
+                    (x + w / 2, top - rise - 1.1),
+                    (x - over + 0.4, top - 0.6),
+                ],
+                h("f3f6fa"),
+                ROOF_SNOW,
+            )
         return
     high, inset = top - rise * 0.82, w * 0.12
     c.poly([(x - over, top + 0.7), (x + inset, high), (x + w - inset, high), (x + w + over, top + 0.7)], roof, ROOF)
@@ -133,13 +170,33 @@ def _roof(c: Canvas, x: float, top: float, w: float, rise: float, roof: RGB, gab
         c.rect(x - over + ins, y, w + 2 * over - 2 * ins, 0.34, shade(roof, 0.84), ROOF)
     c.rect(x - over, top + 0.4, w + 2 * over, 0.6, dark, ROOF)
     if c.snowy:
-        c.poly([(x - over * 0.4, top - rise * 0.2), (x + inset, high - 0.6), (x + w - inset, high - 0.6), (x + w + over * 0.4, top - rise * 0.2),
-                (x + w * 0.7, top - rise * 0.08), (x + w * 0.45, top - rise * 0.24), (x + w * 0.2, top - rise * 0.06)], h("f3f6fa"), ROOF_SNOW)  # fmt: skip
+        c.poly(
+            [
+                (x - over * 0.4, top - rise * 0.2),
+                (x + inset, high - 0.6),
+                (x + w - inset, high - 0.6),
+                (x + w + over * 0.4, top - rise * 0.2),
+                (x + w * 0.7, top - rise * 0.08),
+                (x + w * 0.45, top - rise * 0.24),
+                (x + w * 0.2, top - rise * 0.06),
+            ],
+            h("f3f6fa"),
+            ROOF_SNOW,
+        )
     elif rise > 5 and w > 14 and c.rng.random() < 0.4:
         s = rise * 0.34
         mx = x + w * 0.5
-        c.poly([(mx - s * 0.9, top - rise * 0.18), (mx - s * 0.9, top - rise * 0.45), (mx, top - rise * 0.74), (mx + s * 0.9, top - rise * 0.45), (mx + s * 0.9, top - rise * 0.18)],
-               dark, ROOF)  # fmt: skip
+        c.poly(
+            [
+                (mx - s * 0.9, top - rise * 0.18),
+                (mx - s * 0.9, top - rise * 0.45),
+                (mx, top - rise * 0.74),
+                (mx + s * 0.9, top - rise * 0.45),
+                (mx + s * 0.9, top - rise * 0.18),
+            ],
+            dark,
+            ROOF,
+        )
         window(c, mx - s * 0.4, top - rise * 0.46, s * 0.8, s * 0.7, h("f6f3ea"))
 
 
@@ -197,7 +254,15 @@ def barn(c: Canvas, x: float, b: float, w: float, hgt: float, silo: bool) -> Non
         for k in range(1, 5):
             c.rect(sx, b - sh * k / 5, sw, 0.34, h("9aa2a6"), SILO)
     rise = w * 0.42
-    outline = [(x, b), (x, top), (x + w * 0.16, top - rise * 0.62), (x + w * 0.5, top - rise), (x + w * 0.84, top - rise * 0.62), (x + w, top), (x + w, b)]
+    outline = [
+        (x, b),
+        (x, top),
+        (x + w * 0.16, top - rise * 0.62),
+        (x + w * 0.5, top - rise),
+        (x + w * 0.84, top - rise * 0.62),
+        (x + w, top),
+        (x + w, b),
+    ]
     c.poly(outline, wall, BARN_WALL)
     for k in range(1, 9):
         c.rect(x + w * k / 9, top - rise * 0.5, 0.34, hgt + rise * 0.5, shade(wall, 0.82), BARN_WALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .canvas import Canvas
-from .concepts import tag
+from .concepts import Tag, tag
 from .palette import RGB, h, hs, mix, shade
 
 BODY = tag("car", "body", "metal")
@@ -35,7 +35,7 @@ _PAINTS = hs("b83a32 2f5f9a e3e4e2 d8a03a 3b4a4f 3f7d62 8fa8b8 6a4a6a d8d2c4")
 _COATS = hs("c4453a 2f6f9f e2b04a 3f7d62 7a4f8a e8e4da 3a4256 d87a4a")
 
 
-def car(c: Canvas, x: float, b: float, w: float, ground: RGB, ground_tag: tuple) -> None:
+def car(c: Canvas, x: float, b: float, w: float, ground: RGB, ground_tag: Tag) -> None:
     """Car seen from the side, left edge at ``x``, tyres on ``b``."""
     r = c.rng
     paint, hgt = r.choice(_PAINTS), w * 0.36
@@ -47,10 +47,27 @@ def car(c: Canvas, x: float, b: float, w: float, ground: RGB, ground_tag: tuple)
         return x + w * (1 - t if flip else t)
 
     back = 0.06 if van else 0.2
-    c.poly([(px(back), b - hgt * 0.5), (px(back + (0.02 if van else 0.11)), b - hgt), (px(0.66), b - hgt), (px(0.83), b - hgt * 0.5)], shade(paint, 0.9), BODY)
+    c.poly(
+        [
+            (px(back), b - hgt * 0.5),
+            (px(back + (0.02 if van else 0.11)), b - hgt),
+            (px(0.66), b - hgt),
+            (px(0.83), b - hgt * 0.5),
+        ],
+        shade(paint, 0.9),
+        BODY,
+    )
     pane = mix(h("a9c4d4"), c.light.mid, 0.3)
-    c.poly([(px(0.27), b - hgt * 0.54), (px(0.335), b - hgt * 0.9), (px(0.47), b - hgt * 0.9), (px(0.47), b - hgt * 0.54)], pane, CAR_GLASS)
-    c.poly([(px(0.51), b - hgt * 0.54), (px(0.51), b - hgt * 0.9), (px(0.64), b - hgt * 0.9), (px(0.76), b - hgt * 0.54)], shade(pane, 0.86), CAR_GLASS)
+    c.poly(
+        [(px(0.27), b - hgt * 0.54), (px(0.335), b - hgt * 0.9), (px(0.47), b - hgt * 0.9), (px(0.47), b - hgt * 0.54)],
+        pane,
+        CAR_GLASS,
+    )
+    c.poly(
+        [(px(0.51), b - hgt * 0.54), (px(0.51), b - hgt * 0.9), (px(0.64), b - hgt * 0.9), (px(0.76), b - hgt * 0.54)],
+        shade(pane, 0.86),
+        CAR_GLASS,
+    )
     c.rect(x, b - hgt * 0.56, w, hgt * 0.42, paint, BODY)
     c.rect(x, b - hgt * 0.3, w, hgt * 0.16, shade(paint, 0.76), BODY)
     c.rect(x, b - hgt * 0.56, w, max(0.34, hgt * 0.08), shade(paint, 1.22), BODY)
@@ -74,7 +91,7 @@ def tractor(c: Canvas, x: float, b: float, s: float) -> None:
     def q(t: float) -> float:
         return x + d * t * s
 
-    def box(t0: float, y0: float, t1: float, y1: float, rgb: RGB, t: tuple, raw: bool = False) -> None:
+    def box(t0: float, y0: float, t1: float, y1: float, rgb: RGB, t: Tag, raw: bool = False) -> None:
         c.rect(min(q(t0), q(t1)), b - y0 * s, abs(t1 - t0) * s, (y0 - y1) * s, rgb, t, raw)
 
     box(-0.3, 0.8, 0.06, 0.34, paint, T_BODY)
@@ -108,8 +125,21 @@ def boat(c: Canvas, x: float, b: float, w: float, kind: str = "") -> None:
         if furled:
             c.line([(x + w * 0.5, b - w * 0.3), (x + w * 0.95, b - w * 0.34)], max(0.7, w * 0.07), cloth, SAIL)
         else:
-            c.poly([(x + w * 0.53, b - hgt * 0.97), (x + w * 0.53, b - w * 0.3), (x + w * 1.0, b - w * 0.3), (x + w * 0.82, b - hgt * 0.5 + lean)], cloth, SAIL)
-            c.poly([(x + w * 0.45, b - hgt * 0.9), (x + w * 0.45, b - w * 0.3), (x + w * 0.06, b - w * 0.3)], shade(cloth, 0.86), SAIL)
+            c.poly(
+                [
+                    (x + w * 0.53, b - hgt * 0.97),
+                    (x + w * 0.53, b - w * 0.3),
+                    (x + w * 1.0, b - w * 0.3),
+                    (x + w * 0.82, b - hgt * 0.5 + lean),
+                ],
+                cloth,
+                SAIL,
+            )
+            c.poly(
+                [(x + w * 0.45, b - hgt * 0.9), (x + w * 0.45, b - w * 0.3), (x + w * 0.06, b - w * 0.3)],
+                shade(cloth, 0.86),
+                SAIL,
+            )
             c.line([(x + w * 0.53, b - hgt * 0.6), (x + w * 0.8, b - hgt * 0.56)], 0.3, shade(cloth, 0.8), SAIL)
         c.poly([(x + w * 0.5, b - hgt), (x + w * 0.66, b - hgt - 0.5), (x + w * 0.5, b - hgt + 1)], h("c8453a"), MAST)
     elif kind == "motor":
@@ -120,7 +150,14 @@ def boat(c: Canvas, x: float, b: float, w: float, kind: str = "") -> None:
         c.rect(x + w * 0.5, b - w * 0.82, max(0.4, w * 0.03), w * 0.3, h("5a4a3a"), MAST)
         if on:
             c.glow(x + w * 0.5, b - w * 0.4, w * 0.6, h("ffb85a"), 0.3)
-    keel = [(x - w * 0.04, b - w * 0.2), (x + w * 1.06, b - w * 0.25), (x + w * 0.96, b - w * 0.06), (x + w * 0.82, b + w * 0.05), (x + w * 0.16, b + w * 0.05), (x + w * 0.03, b - w * 0.04)]
+    keel = [
+        (x - w * 0.04, b - w * 0.2),
+        (x + w * 1.06, b - w * 0.25),
+        (x + w * 0.96, b - w * 0.06),
+        (x + w * 0.82, b + w * 0.05),
+        (x + w * 0.16, b + w * 0.05),
+        (x + w * 0.03, b - w * 0.04),
+    ]
     c.poly(keel, hull, HULL)
     c.poly([keel[5], (x + w * 0.96, b - w * 0.06), keel[3], keel[4]], shade(hull, 0.72), HULL)
     c.line([keel[0], keel[1]], max(0.4, w * 0.035), shade(hull, 0.6) if sum(hull) > 560 else h("f4efe4"), HULL)
@@ -148,7 +185,12 @@ def tent(c: Canvas, x: float, b: float, s: float) -> None:
         cloth = mix(cloth, h("ffc060"), 0.5)
         c.glow(x, b - s * 0.5, s * 2, h("ffb050"), 0.4)
     top = b - s * 1.15
-    c.poly([(x - s, b), (x - s * 0.1, top), (x + s * 0.75, top + s * 0.12), (x + s * 1.25, b - s * 0.12)], shade(cloth, 0.76), TENT, raw=lit)
+    c.poly(
+        [(x - s, b), (x - s * 0.1, top), (x + s * 0.75, top + s * 0.12), (x + s * 1.25, b - s * 0.12)],
+        shade(cloth, 0.76),
+        TENT,
+        raw=lit,
+    )
     c.poly([(x - s, b), (x - s * 0.1, top), (x + s * 0.6, b)], cloth, TENT, raw=lit)
     c.poly([(x - s * 0.35, b), (x - s * 0.12, top + s * 0.4), (x + s * 0.12, b)], shade(cloth, 0.45), TENT_DOOR, raw=lit)
 
@@ -157,7 +199,13 @@ def animal(c: Canvas, x: float, b: float, s: float, kind: str) -> None:
     """Grazing or standing animal: "sheep", "cow", "deer", "camel" or "dog"; ``s`` is its length."""
     r = c.rng
     d = r.choice((-1, 1))
-    coat = {"sheep": "efe9dc", "cow": r.choice(("f0ece2", "7a4a30", "3a3432")), "deer": "9a6a42", "camel": "c49a62", "dog": "8a5a38"}[kind]
+    coat = {
+        "sheep": "efe9dc",
+        "cow": r.choice(("f0ece2", "7a4a30", "3a3432")),
+        "deer": "9a6a42",
+        "camel": "c49a62",
+        "dog": "8a5a38",
+    }[kind]
     tone = h(coat)
     leg = {"sheep": 0.22, "cow": 0.3, "deer": 0.46, "camel": 0.5, "dog": 0.3}[kind] * s
     dark = h("3a302a") if kind == "sheep" else shade(tone, 0.72)
@@ -180,8 +228,8 @@ def animal(c: Canvas, x: float, b: float, s: float, kind: str) -> None:
         c.oval(x + d * s * 0.24, by, s * 0.1, s * 0.09, h("3a3432"), ANIMAL)
     c.oval(hx, hy, s * 0.15, s * 0.12, h("3a302a") if kind == "sheep" else tone, ANIMAL_HEAD)
     if kind == "deer":
-        for k in (-0.5, 0.4):
-            c.line([(hx, hy), (hx + k * s * 0.3, hy - s * 0.32)], 0.34, h("6a4a30"), ANIMAL_HEAD)
+        for side in (-0.5, 0.4):
+            c.line([(hx, hy), (hx + side * s * 0.3, hy - s * 0.32)], 0.34, h("6a4a30"), ANIMAL_HEAD)
 
 
 def person(c: Canvas, x: float, b: float, s: float) -> None:
@@ -193,10 +241,22 @@ def person(c: Canvas, x: float, b: float, s: float) -> None:
     step = r.uniform(0.4, 1.0) * w
     c.poly([(x - w * 0.8, b - s * 0.45), (x - step, b), (x - step + w * 0.7, b), (x, b - s * 0.4)], trousers, PERSON_LEG)
     c.poly([(x + w * 0.8, b - s * 0.45), (x + step, b), (x + step - w * 0.7, b), (x, b - s * 0.4)], trousers, PERSON_LEG)
-    c.poly([(x - w, b - s * 0.42), (x - w * 0.8, b - s * 0.78), (x + w * 0.8, b - s * 0.78), (x + w, b - s * 0.42)], coat, PERSON)
+    c.poly(
+        [(x - w, b - s * 0.42), (x - w * 0.8, b - s * 0.78), (x + w * 0.8, b - s * 0.78), (x + w, b - s * 0.42)],
+        coat,
+        PERSON,
+    )
     a = r.uniform(0.2, 0.9)
     for d in (-1, 1):
-        c.line([(x + d * w * 0.8, b - s * 0.74), (x + d * (w * 0.8 + s * 0.18 * math.sin(a)), b - s * 0.74 + s * 0.26 * math.cos(a))], max(0.35, s * 0.06), coat, PERSON)
+        c.line(
+            [
+                (x + d * w * 0.8, b - s * 0.74),
+                (x + d * (w * 0.8 + s * 0.18 * math.sin(a)), b - s * 0.74 + s * 0.26 * math.cos(a)),
+            ],
+            max(0.35, s * 0.06),
+            coat,
+            PERSON,
+        )
     c.oval(x, b - s * 0.88, s * 0.105, s * 0.115, skin, PERSON_HEAD)
     if c.snowy:
         c.half(x, b - s * 0.9, s * 0.12, s * 0.13, r.choice(_COATS), PERSON_HEAD)
