@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 if TYPE_CHECKING:
     from transformers import ResNetConfig
 
-__all__ = ["build_tinyplaces_resnet"]
+__all__ = ["build", "build_tinyplaces_resnet"]
 
 
 def build_tinyplaces_resnet(config: ResNetConfig | dict) -> nn.Module:
@@ -26,5 +27,13 @@ def build_tinyplaces_resnet(config: ResNetConfig | dict) -> nn.Module:
         config = ResNetConfig.from_dict(config)
     model = ResNetForImageClassification(config)
     if not getattr(config, "stem_pooling", False):
-        model.resnet.embedder.pooler = nn.Identity()
+        model.resnet.embedder.pooler = nn.Identity()  # type: ignore[assignment]
     return model
+
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {"tinyplaces-resnet": build_tinyplaces_resnet}
+
+
+def build(name: str, config: ResNetConfig | dict) -> nn.Module:
+    """Untrained built-in network by the name of its folder; ``KeyError`` when there is none."""
+    return _BUILDERS[name](config)

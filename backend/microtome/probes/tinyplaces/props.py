@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from . import houses, land, movers, plants, structures, towers
 from .canvas import Canvas, Point
@@ -16,7 +17,7 @@ FIELD = tag("", "", "crop")
 FIELD_EARTH = tag("", "", "earth")
 
 # What stands on the ground, each with the height of its foot: it is painted from far to near.
-Items = list[tuple[float, Callable[[], None]]]
+Items = list[tuple[float, Callable[..., None]]]
 
 
 def paint(items: Items) -> None:
@@ -25,33 +26,54 @@ def paint(items: Items) -> None:
         draw()
 
 
+def _guest(c: Canvas, what: str, x: float, b: float) -> None:
+    """Draw one guest with its foot at ``(x, b)``, larger the nearer it stands."""
+    r = c.rng
+    near = 0.6 + 0.6 * (b - 50) / 46
+    if what == "boulder":
+        land.boulder(c, x, b, r.uniform(2, 5) * near)
+    elif what == "bush":
+        plants.bush(c, x, b, r.uniform(2.4, 4.5) * near)
+    elif what == "cactus":
+        plants.cactus(c, x, b, r.uniform(10, 17) * near)
+    elif what == "palm":
+        plants.palm(c, x, b, r.uniform(24, 34) * near)
+    elif what == "tent":
+        movers.tent(c, x, b, r.uniform(5, 7.5) * near)
+    elif what == "parasol":
+        movers.parasol(c, x, b, r.uniform(4.5, 7) * near)
+    elif what == "fence":
+        structures.fence(c, b, r.uniform(-4, 20), r.uniform(40, 98))
+    elif what == "lamp":
+        structures.lamp_post(c, x, b, r.uniform(18, 24) * near)
+    elif what == "car":
+        movers.car(c, x - 8, b, r.uniform(16, 22) * near, h("5a6048"), land.EARTH)
+    elif what == "tractor":
+        movers.tractor(c, x, b, r.uniform(14, 19) * near)
+    elif what == "bale":
+        land.hay_bale(c, x, b, r.uniform(2.6, 4) * near)
+    elif what == "person":
+        movers.person(c, x, b, r.uniform(7, 10) * near)
+    elif what == "windmill":
+        towers.windmill(c, x, b, r.uniform(18, 26) * near)
+    else:
+        movers.animal(c, x, b, r.uniform(6, 9) * near, what)
+
+
 def scatter(
-    c: Canvas, items: Items, y0: float, y1: float, chances: dict[str, float], spot: Callable[[], Point] | None = None
+    c: Canvas,
+    items: Items,
+    y0: float,
+    y1: float,
+    chances: dict[str, float],
+    spot: Callable[[], Point] | None = None,
 ) -> None:
     """Add the occasional guest, so that no thing belongs to one kind of place alone; ``spot`` draws its (x, y)."""
     r = c.rng
     for what, chance in chances.items():
-        if r.random() >= chance:
-            continue
-        x, b = spot() if spot else (r.uniform(8, 88), r.uniform(y0, y1))
-        near = 0.6 + 0.6 * (b - 50) / 46
-        draw = {
-            "boulder": lambda x=x, b=b, n=near: land.boulder(c, x, b, r.uniform(2, 5) * n),
-            "bush": lambda x=x, b=b, n=near: plants.bush(c, x, b, r.uniform(2.4, 4.5) * n),
-            "cactus": lambda x=x, b=b, n=near: plants.cactus(c, x, b, r.uniform(10, 17) * n),
-            "palm": lambda x=x, b=b, n=near: plants.palm(c, x, b, r.uniform(24, 34) * n),
-            "tree": lambda x=x, b=b, n=near: plants.any_tree(c, x, b, r.uniform(17, 28) * n),
-            "tent": lambda x=x, b=b, n=near: movers.tent(c, x, b, r.uniform(5, 7.5) * n),
-            "parasol": lambda x=x, b=b, n=near: movers.parasol(c, x, b, r.uniform(4.5, 7) * n),
-            "fence": lambda b=b: structures.fence(c, b, r.uniform(-4, 20), r.uniform(40, 98)),
-            "lamp": lambda x=x, b=b, n=near: structures.lamp_post(c, x, b, r.uniform(18, 24) * n),
-            "car": lambda x=x, b=b, n=near: movers.car(c, x - 8, b, r.uniform(16, 22) * n, h("5a6048"), land.EARTH),
-            "tractor": lambda x=x, b=b, n=near: movers.tractor(c, x, b, r.uniform(14, 19) * n),
-            "bale": lambda x=x, b=b, n=near: land.hay_bale(c, x, b, r.uniform(2.6, 4) * n),
-            "person": lambda x=x, b=b, n=near: movers.person(c, x, b, r.uniform(7, 10) * n),
-            "windmill": lambda x=x, b=b, n=near: towers.windmill(c, x, b, r.uniform(18, 26) * n),
-        }.get(what) or (lambda x=x, b=b, n=near, what=what: movers.animal(c, x, b, r.uniform(6, 9) * n, what))
-        items.append((b, draw))
+        if r.random() < chance:
+            x, b = spot() if spot else (r.uniform(8, 88), r.uniform(y0, y1))
+            items.append((b, partial(_guest, c, what, x, b)))
 
 
 def water(c: Canvas, y0: float, y1: float = 97) -> None:

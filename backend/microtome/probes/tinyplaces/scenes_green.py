@@ -147,28 +147,30 @@ def farm(c: Canvas) -> None:
     crop = r.sample(c.season.crop, 2)
     n = r.choice((9, 11, 13))
     y0 = hz + r.uniform(3, 9)
-    kinds = (FIELD if not c.snowy else land.SNOW, FIELD_EARTH if not c.snowy else land.SNOW)
+    kinds = (land.SNOW, FIELD_EARTH) if c.snowy else (FIELD, FIELD_EARTH)
     spread = r.uniform(15, 22)
     bottom = r.choice((97.0, 97.0, r.uniform(80, 90)))
     for k in range(n * 2):
-        a, b = k - n, k + 1 - n
+        lo, hi = k - n, k + 1 - n
         first = k % 2
         tone = crop[first] if not c.snowy else (h("e9eef2"), h("bfb4a4"))[first]
-        t = kinds[first] if not c.snowy else (land.SNOW, FIELD_EARTH)[first]
+        t = kinds[first]
         s = (bottom - y0) / (97 - y0)
         pts = [
-            (vx + a * 1.0, y0),
-            (vx + b * 1.0, y0),
-            (vx + b * spread * 0.5 * s, bottom),
-            (vx + a * spread * 0.5 * s, bottom),
+            (vx + lo * 1.0, y0),
+            (vx + hi * 1.0, y0),
+            (vx + hi * spread * 0.5 * s, bottom),
+            (vx + lo * spread * 0.5 * s, bottom),
         ]
-        c.gradient(pts, (mix(tone, c.light.low, 0.12), shade(tone, 0.9)), t) if k % 3 == 0 else c.poly(pts, tone, t)
+        if k % 3 == 0:
+            c.gradient(pts, (mix(tone, c.light.low, 0.12), shade(tone, 0.9)), t)
+        else:
+            c.poly(pts, tone, t)
     if not c.snowy and r.random() < 0.5:
         for k in range(n * 2):
             for j in range(5):
                 u = ((j + 0.5) / 5) ** 1.4
-                a = k + 0.5 - n
-                fx = vx + a * (1.0 + (spread * 0.5 - 1.0) * u)
+                fx = vx + (k + 0.5 - n) * (1.0 + (spread * 0.5 - 1.0) * u)
                 if 0 < fx < 96:
                     size = 0.3 + 1.3 * u
                     c.half(fx, y0 + (bottom - y0) * u, size, size * 0.9, shade(crop[0], 0.78), FIELD)
