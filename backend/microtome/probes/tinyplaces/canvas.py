@@ -70,11 +70,14 @@ class Canvas:
     def ink(self, rgb: RGB, tag: Tag, raw: bool = False) -> tuple[int, int, int, int]:
         """Four-band ink; ``raw`` colours shine by themselves and take no light."""
         r, g, b = rgb if raw else self.lit(rgb)
-        key = (tag, colour_index(r, g, b))
-        ident = self.ids.get(key)
+        return r, g, b, self._identity(tag, colour_index(r, g, b))
+
+    def _identity(self, tag: Tag, colour: int) -> int:
+        """Shape id 1..255 of a tag in a colour; scenes use about a hundred."""
+        ident = self.ids.get((tag, colour))
         if ident is None:
-            ident = self.ids[key] = len(self.ids) + 1
-        return r, g, b, ident
+            ident = self.ids[tag, colour] = len(self.ids) + 1
+        return ident
 
     def poly(self, pts: list[Point], rgb: RGB, tag: Tag, raw: bool = False) -> None:
         """Filled polygon."""
@@ -111,7 +114,7 @@ class Canvas:
         for i, (r, g, b) in enumerate(column[:, 0, :3].tolist()):
             name = colour_index(r, g, b)
             if name != last:
-                last, ident = name, self.ink((r, g, b), tag, True)[3]
+                last, ident = name, self._identity(tag, name)
             column[i, 0, 3] = ident
         return Image.fromarray(column, "CMYK")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ def shade(c: RGB, f: float) -> RGB:
     return mix(c, (255, 255, 255), f - 1)
 
 
-def _name(r: float, g: float, b: float) -> str:
+def _name(r: int, g: int, b: int) -> str:
     hue, sat, val = colorsys.rgb_to_hsv(r / 255, g / 255, b / 255)
     hue *= 360
     chroma = sat * val
@@ -60,15 +61,10 @@ def _name(r: float, g: float, b: float) -> str:
     return "pink" if val > 0.6 else "purple"
 
 
-# One entry per 16 x 16 x 16 cube of colours: naming a shape must cost a table look-up, not a conversion.
-COLOUR_INDEX: bytes = bytes(
-    COLOURS.index(_name(r * 16 + 8, g * 16 + 8, b * 16 + 8)) for r in range(16) for g in range(16) for b in range(16)
-)
-
-
+@lru_cache(maxsize=1 << 16)
 def colour_index(r: int, g: int, b: int) -> int:
     """Index into ``COLOURS`` of the name of a painted colour."""
-    return COLOUR_INDEX[(r >> 4) << 8 | (g >> 4) << 4 | b >> 4]
+    return COLOURS.index(_name(r, g, b))
 
 
 class Light(NamedTuple):
