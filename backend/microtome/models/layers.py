@@ -185,12 +185,15 @@ def _label(name: str, block_names: set[str]) -> str:
 
 
 def _unique(seen: list[_Seen], preferred: set[str]) -> Iterator[_Seen]:
-    """One module per tensor: the block if it is one, else the outermost module that returns it."""
+    """One module per tensor: the block if it is one, else the outermost module that returns it, the last of equals.
+
+    Equals share a tensor when a later one works in place, so that the last is what the tensor holds in the end.
+    """
     by_tensor: dict[tuple[int, int], list[_Seen]] = {}
     for item in seen:
         by_tensor.setdefault(item.pointer, []).append(item)
     for items in by_tensor.values():
-        yield next((i for i in items if i.name in preferred), min(items, key=lambda i: i.name.count(".")))
+        yield next((i for i in items if i.name in preferred), min(items, key=lambda i: (i.name.count("."), -i.order)))
 
 
 def find_layers(network: nn.Module, inputs: torch.Tensor) -> list[Layer]:

@@ -19,7 +19,7 @@ _BATCH = 16
 #: The steps double until the gap is at most one per cent of the difference explained, or a thousandth of a logit.
 _RELATIVE, _ABSOLUTE = 0.01, 1e-3
 
-Quadrature = Literal["gausslegendre", "riemann_trapezoid", "riemann_middle"]
+Quadrature = Literal["gausslegendre", "riemann_middle"]
 Baseline = Literal["black", "white", "mean", "blur"]
 
 
@@ -35,11 +35,7 @@ def path_rule(rule: Quadrature, steps: int) -> tuple[np.ndarray, np.ndarray]:
     if rule == "gausslegendre":
         nodes, weights = np.polynomial.legendre.leggauss(steps)
         return (nodes + 1) / 2, weights / 2
-    if rule == "riemann_middle":
-        return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
-    weights = np.full(steps, 1 / (steps - 1))
-    weights[[0, -1]] /= 2
-    return np.linspace(0, 1, steps), weights
+    return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
 
 
 def baseline_input(model: Model, inputs: torch.Tensor, kind: Baseline) -> torch.Tensor:
