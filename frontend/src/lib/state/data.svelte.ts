@@ -1,0 +1,78 @@
+/** What several panes draw from: the lists, the atlas of the chosen pair, the map, and the aggregate of the selection. */
+import * as api from "../api/endpoints";
+import type { Aggregate, Atlas, Method, Model, ModelDetail, Person, Probe, Run, Session, System, UnitMap } from "../api/types";
+import { live } from "./live.svelte";
+import { type Resource, resource } from "./resource.svelte";
+import { view } from "./view.svelte";
+
+class Data {
+  session!: Resource<Session>; system!: Resource<System>; models!: Resource<Model[]>; probes!: Resource<Probe[]>; methods!: Resource<Method[]>;
+  detail!: Resource<ModelDetail>; atlas!: Resource<Atlas>; map!: Resource<UnitMap>; aggregate!: Resource<Aggregate>;
+  runs = $state.raw<Run[]>([]);
+  people = $state.raw<Person[]>([]);
+  /** Grows when an annotation changed somewhere; what shows labels reads it. */
+  annotated = $state(0);
+
+  /** Model and probe as the routes want them; null until both are known. */
+  get at(): api.At | null {
+    const { model, probe } = view.state;
+    return model && probe ? { model, probe, ...(view.share ? { share: view.share } : {}) } : null;
+  }
+  get active(): Run[] { return this.runs.filter((r) => r.state === "running" || r.state === "queued"); }
+  get browsing(): boolean { return view.route.name === "browse"; }
+
+  start(): void {
+    $effect.root(() => {
+      this.session = resource(() => true, (_, s) => api.session(s));
+      this.system = resource(() => true, (_, s) => api.system(s));
+      this.models = resource(() => true, (_, s) => api.models(s));
+      this.probes = resource(() => true, (_, s) => api.probes(s));
+      this.methods = resource(() => true, (_, s) => api.methods(s));
+      this.detail = resource(() => view.state.model, (m, s) => api.model(m, s), { keep: false });
+      this.atlas = resource(() => (view.route.name === "browse" || view.route.name === "unit" || view.route.name === "explain" ? this.at : null), (at, s) => api.atlas(at, s));
+      const drawn = (): boolean => !!this.atlas.data && this.atlas.data.layers.some((l) => l.computed);
+      const stamp = (): string => (this.atlas.data ? `${this.atlas.data.map?.key} ${this.atlas.data.layers.map((l) => l.key ?? "").join()}` : "");
+      this.map = resource(() => (this.browsing && this.at && drawn() ? { at: this.at, stamp: stamp() } : null), (k, s) => api.unitMap(k.at, s));
+      this.aggregate = resource(
+        () => (this.browsing && this.at && drawn() ? { at: this.at, selection: view.state.selection, stamp: stamp(), notes: this.annotated } : null),
+        (k, s) => api.aggregate(k.at, k.selection, s));
+      void api.runs({ limit: 100 }).then((page) => { this.runs = page.items; }, () => undefined);
+      this.choose();
+    });
+    this.listen();
+  }
+
+  /** A screen that needs a model and a probe gets the likeliest ones, unless the address names them. */
+  private choose(): void {
+    $effect(() => {
+      const models = this.models.data, probes = this.probes.data, s = view.state;
+      if (!models?.length || !probes?.length || view.route.name === "shared" || (s.model && s.probe)) return;
+      const model = models.find((m) => m.slug === s.model) ?? models.find((m) => m.dissection && m.dissection.state !== "none") ?? models[0];
+      const probe = s.probe ?? model.dissection?.probe ?? probes[0].slug;
+      view.set({ model: s.model ?? model.slug, probe }, true);
+    });
+  }
+
+  private listen(): void {
+    let later: ReturnType<typeof setTimeout> | undefined;
+    const settle = (): void => { clearTimeout(later); later = setTimeout(() => { this.models.reload(); this.system.reload(); this.atlas.reload(); }, 250); };
+    live.on("run", (run: Run) => {
+      const known = this.runs.find((r) => r.id === run.id);
+      this.runs = known ? this.runs.map((r) => (r.id === run.id ? run : r)) : [run, ...this.runs];
+      const parts = (r: Run | undefined): string => (r ? r.state + r.parts.filter((p) => p.done).length : "");
+      if (parts(known) !== parts(run)) settle();
+    });
+    live.on("model", () => { this.models.reload(); this.system.reload(); settle(); });
+    live.on("probe", () => { this.probes.reload(); this.system.reload(); });
+    live.on("annotation", () => { this.annotated += 1; });
+    live.on("presence", (p: { people: Person[] }) => { this.people = p.people ?? []; });
+    live.on("resync", () => {
+      for (const r of [this.session, this.system, this.models, this.probes, this.methods, this.atlas, this.map, this.aggregate]) r.reload();
+      void api.runs({ limit: 100 }).then((page) => { this.runs = page.items; }, () => undefined);
+      this.annotated += 1;
+    });
+  }
+  /** A run submitted here is known before its first event. */
+  remember(run: Run): void { if (!this.runs.some((r) => r.id === run.id)) this.runs = [run, ...this.runs]; }
+}
+export const data = new Data();
