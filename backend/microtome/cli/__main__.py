@@ -1,0 +1,5 @@
+"""``python -m microtome.cli``."""
+
+from microtome.cli.main import main
+
+main()

@@ -1,0 +1,134 @@
+"""``microtome run METHOD``: one run, in this process, with the same store and cache as the server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from microtome.api.desk import open_desk
+from microtome.api.results import result_set
+from microtome.cli.output import print_json, print_table, show_progress
+from microtome.core.errors import InvalidInput, MicrotomeError, RunCancelled
+from microtome.core.settings import settings
+from microtome.engine import Engine
+
+
+class RunFailed(MicrotomeError):
+    title = "The run failed"
+
+
+def parse_params(pairs: list[str]) -> dict[str, Any]:
+    """``k=v`` pairs; a value that reads as JSON is taken as such, anything else as text."""
+    params: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise InvalidInput(f"'{pair}' is not a parameter. Write --param name=value.", field="params")
+        try:
+            params[name] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            params[name] = text
+    return params
+
+
+def subjects_of(
+    engine: Engine, manifest: dict[str, Any], model: str, probe: str | None, layers: list[str], units: list[int],
+    example: str | None, targets: list[int],
+) -> dict[str, Any]:  # fmt: skip
+    """Subjects by role as the engine takes them; sources that are new are read first."""
+    roles = {*manifest["subject"], *manifest["optional_subject"]}
+    subjects: dict[str, Any] = {"model": engine.ensure_source("model", model)}
+    if probe is not None:
+        subjects["probe"] = engine.ensure_source("probe", probe)
+    if units:
+        if len(layers) != 1:
+            raise InvalidInput("Units need exactly one --layer.", field="units")
+        subjects["units"] = {"layer": layers[0], "indices": units}
+    elif layers and "layers" in roles:
+        subjects["layers"] = layers
+    if example is not None:
+        if example.isdigit():
+            if probe is None:
+                raise InvalidInput("--example NUMBER needs --probe.", field="example")
+            example = f"{subjects['probe']}:{example}"
+        subjects["example"] = example
+    if "probe" not in roles:
+        subjects.pop("probe", None)
+    if targets:
+        subjects["targets"] = targets
+    return subjects
+
+
+def run(
+    method: Annotated[str, typer.Argument(help="Id of the method; `microtome methods` lists them.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Source or name of the model.")],
+    probe: Annotated[str | None, typer.Option("--probe", "-p", help="Source or name of the probe set.")] = None,
+    layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="Layer, by name or label; may repeat.")] = None,
+    unit: Annotated[list[int] | None, typer.Option("--unit", "-u", help="Unit of the one layer; may repeat.")] = None,
+    example: Annotated[str | None, typer.Option("--example", "-e", help="Number of an example of the probe set.")] = None,
+    target: Annotated[list[int] | None, typer.Option("--target", "-t", help="Class index to explain; may repeat.")] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", help="Parameter as name=value; may repeat.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Put one question to a model. An answer that is stored comes at once, without running the model."""
+    engine = Engine(settings(), executor="inline")
+    try:
+        manifest = engine.method(method)
+        with show_progress(engine):
+            subjects = subjects_of(engine, manifest, model, probe, layer or [], unit or [], example, target or [])
+            row = engine.wait(engine.submit(method, subjects, parse_params(param or []), person=None).id)
+        if row.state == "cancelled":
+            raise RunCancelled("The run was cancelled.")
+        if row.state != "done":
+            raise RunFailed((row.error or {}).get("detail", "No reason was stored."))
+        desk = open_desk(settings(), engine)
+        parts = [(part, key) for part, key, _ in engine.runs.parts([row.id])[row.id]]
+        sets = [(part, key, result_set(desk, key)) for part, key in parts]
+    finally:
+        engine.stop()
+    document = {
+        "run": row.id, "method": method, "state": row.state, "cached": bool(row.cached), "seconds": row.seconds,
+        "forward_passes": row.forward_passes,
+        "results": [{"key": key, "part": part, **item} for part, key, s in sets for item in s["results"]],
+    }  # fmt: skip
+    if method == "dissection":
+        labels = {x.name: x.label for x in engine.sources.layers(engine.sources.get("model", subjects["model"]).id)}
+        document["layers"] = {part: _layer(labels[part], key, s) for part, key, s in sets}
+    if json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _layer(label: str, key: str, stored: dict[str, Any]) -> dict[str, Any]:
+    """The counts of one dissected layer, from its summary."""
+    summary = next(r["document"] for r in stored["results"] if r["name"] == "summary")
+    facts = summary["facts"]
+    return {
+        "label": label, "units": facts["units"], "detectors": facts["detectors"],
+        "detectors_by_category": {s["name"]: int(s["value"]) for s in summary["scores"] if s["group"] == "detectors"},
+        "quantile": facts["quantile"], "chance": facts["chance"], "dead_units": facts["dead_units"], "key": key,
+    }  # fmt: skip
+
+
+def _print(document: dict[str, Any]) -> None:
+    """The result for people."""
+    if "layers" in document:
+        categories = list(next(iter(document["layers"].values()))["detectors_by_category"])
+        print_table(
+            "Detectors by category", ["layer", "units", "detectors", *categories, "dead"],
+            [[v["label"], v["units"], v["detectors"], *(v["detectors_by_category"][c] for c in categories), v["dead_units"]]
+             for v in document["layers"].values()],
+        )  # fmt: skip
+    for result in document["results"]:
+        scores = result["document"].get("scores")
+        if scores and "layers" not in document:
+            rows = [[s["name"], s["value"], s["unit"], s["low"], s["high"], s["chance_low"], s["chance_high"]] for s in scores]
+            title, note = result["document"]["title"], result["document"]["note"]
+            print_table(title, ["", "value", "unit", "95 % from", "to", "chance from", "to"], rows, note)
+    how = "from the cache, without running the model" if document["cached"] else f"in {document['seconds']:.1f} s"
+    typer.echo(
+        f"{len(document['results'])} results, {how}. Keys: " + ", ".join(sorted({r["key"][:12] for r in document["results"]})[:6])
+    )

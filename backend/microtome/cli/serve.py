@@ -1,0 +1,101 @@
+"""``microtome serve`` and ``microtome demo``: the server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+
+from microtome.api.app import create_app
+from microtome.core.errors import Unavailable
+from microtome.core.settings import Settings, settings
+from microtome.engine import Engine
+
+DEMO_MODEL, DEMO_PROBE = "builtin:tinyplaces-resnet", "builtin:tinyplaces"
+log = structlog.get_logger("microtome.demo")
+
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; any but loopback asks for a one-time token.")]
+Port = Annotated[int | None, typer.Option("--port", help="Port; PORT or 8000 if left out.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder for the database and everything computed.")]
+
+
+def configured(host: str | None, port: int | None, data: Path | None) -> Settings:
+    """Settings with the command line's changes; the environment carries them to worker processes."""
+    if host is not None:
+        os.environ["MICROTOME_HOST"] = host
+    if port is not None:
+        os.environ["MICROTOME_PORT"] = str(port)
+    elif "MICROTOME_PORT" not in os.environ and os.environ.get("PORT", "").isdigit():
+        os.environ["MICROTOME_PORT"] = os.environ["PORT"]
+    if data is not None:
+        os.environ["MICROTOME_DATA_DIR"] = str(data.absolute())
+    settings.cache_clear()
+    return settings()
+
+
+def _listen(values: Settings) -> socket.socket:
+    """The bound socket, so that a taken port is said before anything is started."""
+    family = socket.AF_INET6 if ":" in values.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((values.host, values.port))
+    except OSError as error:
+        listener.close()
+        raise Unavailable(
+            f"Port {values.port} of {values.host} cannot be used: {error.strerror}. Choose another with --port."
+        ) from None
+    return listener
+
+
+def _serve(values: Settings, engine: Engine, *, open_browser: bool) -> None:
+    listener = _listen(values)
+    app = create_app(values, engine=engine)
+    host = f"[{values.host}]" if ":" in values.host else values.host
+    address = f"http://{host}:{listener.getsockname()[1]}/"
+    if app.state.token:
+        address += f"?token={app.state.token}"
+    print(f"Microtome is at {address}", flush=True)
+    if open_browser:
+        threading.Timer(1.0, webbrowser.open, [address]).start()
+    # a stream of events never ends by itself, so shutting down must not wait for it
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def serve(host: Host = None, port: Port = None, data: Data = None) -> None:
+    """Start the workbench."""
+    values = configured(host, port, data)
+    _serve(values, Engine(values), open_browser=False)
+
+
+def demo(
+    host: Host = None,
+    port: Port = None,
+    data: Data = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+) -> None:
+    """Start the workbench with the built-in model; it is dissected on this machine unless that was done before."""
+    values = configured(host, port, data)
+    engine = Engine(values)
+    threading.Thread(target=prepare_demo, args=(engine,), name="demo", daemon=True).start()
+    has_display = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    _serve(values, engine, open_browser=has_display and not no_browser)
+
+
+def prepare_demo(engine: Engine) -> None:
+    """Add the built-in model and probe set and queue their dissection, map and predictions; what is stored is not repeated."""
+    try:
+        model, probe = engine.ensure_source("model", DEMO_MODEL), engine.ensure_source("probe", DEMO_PROBE)
+        for method in ("dissection", "unit-map", "predictions"):
+            engine.submit(method, {"model": model, "probe": probe}, {})
+    except Exception as error:  # the server stays up and shows what there is; the run table has the reason
+        log.error("the demo could not be prepared", reason=str(error))

@@ -1,0 +1,89 @@
+"""What a method sees of its run, inside a worker.
+
+``progress`` is also the safe point at which a worker does other people's short work: between two batches of a long run it
+looks (at most every 200 ms) for queued interactive runs and executes them, in a thread of their own so that gradient modes
+stay apart, and with another instance of the model so that the hooks of the long run do not see them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from microtome.core.errors import RunCancelled, Unavailable
+from microtome.store.events import EventRepository
+from microtome.store.runs import RunRepository
+
+POLL = 0.2
+TELL = 0.25
+
+
+class WorkContext:
+    """Implements :class:`microtome.core.context.RunContext`."""
+
+    def __init__(
+        self,
+        run_id: str,
+        runs: RunRepository,
+        events: EventRepository,
+        publish: Callable[[str, Mapping[str, Any]], None],
+        between: Callable[[], float] | None,
+        limit_seconds: float,
+    ) -> None:
+        self.run_id, self._runs, self._events = run_id, runs, events
+        self._publish, self._between = publish, between
+        self._limit = limit_seconds
+        self._began = time.monotonic()
+        self._away = 0.0  # seconds spent on other runs
+        self._asked = self._told = self._polled = 0.0
+        self._cancelled = False
+        self._stage: tuple[str, float, int, float] = ("", self._began, 0, 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on this run alone."""
+        return time.monotonic() - self._began - self._away
+
+    @property
+    def cancelled(self) -> bool:
+        at = time.monotonic()
+        if not self._cancelled and at - self._asked > POLL:
+            self._asked = at
+            self._cancelled = self._runs.cancelled(self.run_id)
+        return self._cancelled
+
+    def check(self) -> None:
+        if self.cancelled:
+            raise RunCancelled("The run was cancelled. What was complete is kept.")
+        if self.seconds > self._limit:
+            raise Unavailable(
+                f"The run took longer than {self._limit:.0f} s (MICROTOME_RUN_SECONDS) and was stopped. Use fewer examples or "
+                "raise the limit."
+            )
+
+    def progress(self, done: int, total: int, what: str = "") -> None:
+        self.check()
+        at = time.monotonic()
+        name, began, first, away = self._stage
+        if what != name or done < first:
+            began, first, away = at, done, self._away
+            self._stage = (what, began, first, away)
+        if at - self._told >= TELL or done >= total:
+            self._told = at
+            spent = at - began - (self._away - away)
+            rate = (done - first) / spent if done > first and spent > 0.05 else None
+            eta = (total - done) / rate if rate else None
+            state = {"done": done, "total": total, "what": what, "rate": rate, "eta_seconds": eta}
+            with self._runs.store.write() as connection:
+                self._runs.set(self.run_id, connection, progress=state)
+                self._events.add("run", {"id": self.run_id}, connection)
+        if self._between is not None and at - self._polled >= POLL:
+            self._polled = at
+            self._away += self._between()
+
+    def emit(self, preview: Mapping[str, Any]) -> None:
+        self._events.add("preview", {"run": self.run_id, **preview})
+
+    def publish(self, part: str, results: Mapping[str, Any]) -> None:
+        self._publish(part, results)

@@ -1,0 +1,97 @@
+"""From a request to a plan: checked, complete, with the key of every result, before anything runs. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from microtome.core.keys import content_key, result_key
+from microtome.engine.manifest import ManifestReader
+from microtome.engine.params import complete
+from microtome.engine.reader import SourceReader
+from microtome.engine.subjects import SubjectChecker, Subjects
+from microtome.store import Store
+from microtome.store import tables as t
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything about a run that is known beforehand."""
+
+    manifest: dict[str, Any]
+    subjects: Subjects
+    params: dict[str, Any]
+    parts: list[tuple[str, str]]  # part, key
+    group_key: str  # the same for all layers of one question
+    builds_on: dict[str, dict[str, str]] = field(default_factory=dict)  # method -> part -> key
+    requires: list[Plan] = field(default_factory=list)
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for _, key in self.parts]
+
+    @property
+    def request_key(self) -> str:
+        return content_key({"keys": self.keys, "method": self.manifest["id"]})
+
+    @property
+    def built_keys(self) -> list[str]:
+        return [key for parts in self.builds_on.values() for key in parts.values()]
+
+    def document(self) -> dict[str, Any]:
+        """What the worker needs, as JSON."""
+        return {**self.subjects.plan, "builds_on": self.builds_on, "group_key": self.group_key, "hashes": self.subjects.hashes}
+
+
+class Planner:
+    """Makes plans."""
+
+    def __init__(self, store: Store, manifests: ManifestReader, reader: SourceReader) -> None:
+        self.store, self.manifests = store, manifests
+        self.checker = SubjectChecker(store, reader)
+
+    def plan(self, method: str, subjects: Mapping[str, Any], params: Mapping[str, Any]) -> Plan:
+        """
+        Raises:
+            InvalidInput, NotFound: naming the field and the remedy.
+        """
+        manifest = self.manifests.get(method)
+        checked = self.checker.check(manifest, subjects)
+        filled = complete(manifest, params)
+        requires = [self._requirement(base, checked) for base in manifest["builds_on"]]
+        builds_on = {r.manifest["id"]: dict(r.parts) for r in requires}
+        built = [key for r in requires for key in r.keys]
+        common: dict[str, Any] = {
+            "method": manifest["id"], "version": manifest["version"], "subjects": checked.hashes, "params": filled,
+            "builds_on": built,
+        }  # fmt: skip
+        names = checked.layers if manifest["partition"] == "layers" else [""]
+        parts = [(name, result_key(**common, part=name)) for name in names]
+        return Plan(manifest, checked, filled, parts, content_key(common), builds_on, requires)
+
+    def _requirement(self, base: str, checked: Subjects) -> Plan:
+        """The run whose results are built on: the newest with these subjects, else one with default parameters."""
+        manifest = self.manifests.get(base)
+        roles = set(manifest["subject"]) | set(manifest["optional_subject"])
+        subjects = {role: value for role, value in checked.values.items() if role in roles}
+        params: Mapping[str, Any] = {}
+        newest = newest_result(self.store, base, manifest["version"], checked.hashes.get("model"), checked.hashes.get("probe"))
+        if newest is not None:
+            params = newest.params
+        return self.plan(base, subjects, params)
+
+
+def newest_result(
+    store: Store, method: str, version: str | None, model_hash: str | None, probe_hash: str | None
+) -> Row[Any] | None:
+    """The newest stored result of a method for these subjects."""
+    query = select(t.result).where(
+        t.result.c.method == method, t.result.c.model_hash == model_hash, t.result.c.probe_hash == probe_hash
+    )
+    if version is not None:
+        query = query.where(t.result.c.version == version)
+    with store.read() as connection:
+        return connection.execute(query.order_by(t.result.c.created.desc()).limit(1)).first()

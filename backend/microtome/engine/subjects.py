@@ -1,0 +1,151 @@
+"""Checking what a method is put to, from stored rows, and hashing it (DESIGN section 6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from microtome.core.errors import InvalidInput, NotFound
+from microtome.core.keys import content_key
+from microtome.engine.reader import SourceReader
+from microtome.store import Store
+from microtome.store import tables as t
+from microtome.store.sources import SourceRepository
+
+
+@dataclass(slots=True)
+class Subjects:
+    """Checked subjects: canonical values by role, their hashes, and the rows behind them."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    layers: list[str] = field(default_factory=list)
+    model: Row[Any] | None = None
+    probe: Row[Any] | None = None
+    plan: dict[str, Any] = field(default_factory=dict)  # what the worker needs to fetch them
+    changed: list[tuple[str, Row[Any]]] = field(default_factory=list)  # sources that must be read again first
+
+
+class SubjectChecker:
+    """Turns the subjects of a request into :class:`Subjects`, or says which one is wrong."""
+
+    def __init__(self, store: Store, reader: SourceReader) -> None:
+        self.store, self.reader, self.sources = store, reader, SourceRepository(store)
+
+    def check(self, manifest: Mapping[str, Any], given: Mapping[str, Any]) -> Subjects:
+        """
+        Raises:
+            InvalidInput, NotFound: with the subject's dotted name.
+        """
+        id, required = manifest["id"], manifest["subject"]
+        allowed = set(required) | set(manifest["optional_subject"])
+        for role in required:
+            if role not in given and role not in ("layers", "results"):
+                raise InvalidInput(f"{id} needs a {role}: give subjects.{role}.", field=f"subjects.{role}")
+        for role in given:
+            if role not in allowed and not (role == "layers" and manifest["partition"] == "layers"):
+                raise InvalidInput(
+                    f"{id} takes no {role}. It is put to: {', '.join(sorted(allowed))}.", field=f"subjects.{role}"
+                )
+        out = Subjects()
+        out.model = self._source(out, "model", given["model"]) if "model" in given else None
+        if "probe" in given:
+            out.probe = self._source(out, "probe", given["probe"])
+        rows = self.sources.layers(out.model.id) if out.model is not None else []
+        if "layers" in allowed or manifest["partition"] == "layers":
+            self._layers(out, rows, given.get("layers"), by_part=manifest["partition"] == "layers")
+        if "units" in given:
+            self._units(out, rows, given["units"])
+        if "example" in given:
+            self._example(out, given["example"])
+        if "targets" in given:
+            self._targets(out, given["targets"])
+        return out
+
+    def _source(self, out: Subjects, type: Any, name: str) -> Row[Any]:
+        row = self.sources.get(type, name, f"subjects.{type}")
+        hash = self.reader.hash_now(type, row.source, force=True) or row.hash
+        if hash != row.hash:
+            out.changed.append((type, row))
+        out.values[type], out.hashes[type] = row.slug, hash
+        out.plan[type] = {"source": row.source, "hash": hash}
+        return row
+
+    def _layers(self, out: Subjects, rows: list[Row[Any]], names: list[str] | None, *, by_part: bool) -> None:
+        known = {r.name: r for r in rows} | {r.label: r for r in rows if r.label}
+        if names is None:
+            chosen = [r.name for r in rows if r.chosen] or [r.name for r in rows]
+        else:
+            for name in names:
+                if name not in known:
+                    raise _unknown_layer(name, rows, "subjects.layers")
+            wanted = {known[n].name for n in names}
+            chosen = [r.name for r in rows if r.name in wanted]  # order and repetition do not make another question
+        out.layers = chosen
+        out.values["layers"] = chosen
+        if not by_part:
+            out.hashes["layers"] = content_key(chosen)
+
+    def _units(self, out: Subjects, rows: list[Row[Any]], units: Mapping[str, Any]) -> None:
+        row = next((r for r in rows if units["layer"] in (r.name, r.label)), None)
+        if row is None:
+            raise _unknown_layer(units["layer"], rows, "subjects.units.layer")
+        indices = sorted(set(units["indices"]))
+        if indices[-1] >= row.units:
+            raise InvalidInput(
+                f"Layer {row.name} has {row.units} units, numbered 0 to {row.units - 1}; there is no unit {indices[-1]}.",
+                field="subjects.units.indices",
+            )
+        out.values["units"] = {"layer": row.name, "indices": indices}
+        out.hashes["units"] = content_key(out.values["units"])
+
+    def _example(self, out: Subjects, text: str) -> None:
+        if match := re.fullmatch(r"upload:([0-9a-f]{64})", text):
+            with self.store.read() as connection:
+                found = connection.execute(select(t.upload).where(t.upload.c.sha256 == match[1])).first()
+            if found is None:
+                raise NotFound(
+                    f"There is no upload {match[1][:12]}…. Send the image to POST /api/v1/uploads first.", field="subjects.example"
+                )
+            out.values["example"], out.hashes["example"] = text, match[1]
+            out.plan["example"] = {"upload": match[1]}
+            return
+        slug, _, number = text.rpartition(":")
+        if not slug or not re.fullmatch(r"\d{1,9}", number):
+            raise InvalidInput(
+                f"'{text[:100]}' is not an example. Write PROBE:INDEX, for example tinyplaces:7, or upload:SHA256.",
+                field="subjects.example",
+            )
+        row = self.sources.get("probe", slug, "subjects.example")
+        index = int(number)
+        if index >= row.description["examples"]:
+            raise InvalidInput(
+                f"{row.slug} has {row.description['examples']} examples, numbered from 0; there is no {index}.",
+                field="subjects.example",
+            )
+        hash = self.reader.hash_now("probe", row.source, force=True) or row.hash
+        if hash != row.hash:
+            out.changed.append(("probe", row))
+        out.values["example"] = f"{row.slug}:{index}"
+        out.hashes["example"] = content_key({"probe": hash, "index": index})
+        out.plan["example"] = {"source": row.source, "hash": hash, "index": index}
+
+    def _targets(self, out: Subjects, targets: list[int]) -> None:
+        names = out.model.description["class_names"] if out.model is not None else []
+        for target in targets:
+            if target >= len(names):
+                raise InvalidInput(
+                    f"{out.values.get('model')} has {len(names)} classes, numbered from 0; there is no class {target}.",
+                    field="subjects.targets",
+                )
+        out.values["targets"] = list(dict.fromkeys(targets))
+        out.hashes["targets"] = content_key(out.values["targets"])
+
+
+def _unknown_layer(name: str, rows: list[Row[Any]], field: str) -> NotFound:
+    have = ", ".join(r.name for r in rows[:40]) + (" …" if len(rows) > 40 else "")
+    return NotFound(f"There is no layer '{name[:100]}'. Layers: {have}.", field=field)

@@ -1,0 +1,60 @@
+"""Runs that read a source and store what it is: adding a model or a probe set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import Row
+
+from microtome.core.errors import TooLarge
+from microtome.core.settings import Settings
+from microtome.engine.residency import Residency
+from microtome.store.sources import SourceRepository
+
+REPORTS = 500
+
+
+def add_model(run: Row[Any], models: Residency, sources: SourceRepository, settings: Settings) -> str:
+    """Load, hash and describe a model; returns its slug."""
+    source = run.subjects["source"]
+    with models.borrow(source, "") as model:  # no hash fits, so it is loaded anew
+        description = dict(model.describe())
+        hash = model.hash
+    if description["units"] > settings.max_units:
+        raise TooLarge(
+            f"{source} has {description['units']:,} units; at most {settings.max_units:,} are allowed "
+            "(MICROTOME_MAX_UNITS).",
+            field="source",
+        )
+    return sources.save("model", source, hash, description, run.params.get("name"))
+
+
+def add_probe(run: Row[Any], probe: Any, sources: SourceRepository, settings: Settings) -> str:
+    """Store what a probe set is; returns its slug."""
+    source = run.subjects["source"]
+    if len(probe) > settings.max_examples:
+        raise TooLarge(
+            f"{source} has {len(probe):,} examples; at most {settings.max_examples:,} are allowed (MICROTOME_MAX_EXAMPLES).",
+            field="source",
+        )
+    if hasattr(probe, "materialise"):
+        probe.materialise()  # drawn once on all cores here; everything later reads it from disk
+    reports = [_report(r) for r in probe.reports]
+    description = {
+        "kind": probe.kind,
+        "examples": len(probe),
+        "classes": list(probe.classes),
+        "size": list(probe.size) if probe.size else None,
+        "categories": dict(Counter(c.category for c in probe.concepts)),
+        "concepts": [{"name": c.name, "category": c.category} for c in probe.concepts],
+        "bytes": probe.bytes,
+        "skipped": len(reports),
+        "reports": reports[:REPORTS],
+    }
+    return sources.save("probe", source, probe.hash, description, run.params.get("name"))
+
+
+def _report(report: Any) -> dict[str, str]:
+    file, reason = (report.file, report.reason) if hasattr(report, "file") else report
+    return {"file": str(file), "reason": str(reason)}

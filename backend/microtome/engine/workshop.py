@@ -1,0 +1,45 @@
+"""Where a worker gets models, probe sets and methods. Tests hand in another one. Imports torch when used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from microtome.core.settings import Settings
+
+
+class Workshop:
+    """The real one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.device = "cpu"
+
+    def open(self, device: str) -> None:
+        """Prepare this process for work on ``device``."""
+        import torch
+
+        torch.set_num_threads(self.settings.threads or os.cpu_count() or 1)
+        self.device = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def load_model(self, source: str) -> Any:
+        from microtome.models import load_model
+
+        return load_model(source, device=self.device)
+
+    def open_probe(self, source: str) -> Any:
+        from microtome.probes import open_probe
+
+        return open_probe(source)
+
+    def example(self, path: Path, name: str) -> Any:
+        """An uploaded image as an example."""
+        from microtome.probes import Example, decode_image
+
+        return Example(decode_image(path, self.settings.image_pixels, name), None, name)
+
+    def methods(self) -> dict[str, Any]:
+        from microtome.methods.registry import methods
+
+        return dict(methods())

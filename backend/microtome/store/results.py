@@ -1,0 +1,153 @@
+"""Results: immutable, addressed by key, visible only when complete."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from microtome.core.errors import InvalidInput, NotFound
+from microtome.results import KINDS, Result
+from microtome.store import tables as t
+from microtome.store.blobs import insert_ignore
+from microtome.store.database import Store
+from microtome.store.index import index_rows
+from microtome.store.times import now
+
+
+@dataclass(frozen=True, slots=True)
+class ResultHead:
+    """What is kept beside a result: the question it answers and how it was made."""
+
+    key: str
+    method: str
+    version: str
+    part: str
+    subjects: Mapping[str, Any]
+    params: Mapping[str, Any]
+    group_key: str
+    builds_on: list[str]
+    model_hash: str | None
+    probe_hash: str | None
+    provenance: Mapping[str, Any]
+    seconds: float
+    run_id: str | None = None
+    created: str = field(default_factory=now)
+
+
+class ResultRepository:
+    """Reading and writing results."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def put(self, head: ResultHead, results: Mapping[str, Result]) -> None:
+        """Store all results of one key. Files first, then one transaction: a crash leaves files without rows, never more."""
+        rows, blobs, size = [], [], 0
+        for position, (name, result) in enumerate(results.items()):
+            refs = {}
+            for array_name, array in result.arrays.items():
+                ref, data = self.store.blobs.prepare(array)
+                refs[array_name] = ref.document()
+                blobs.append((ref, data, array))
+                size += ref.bytes
+            document = result.model_dump(mode="json")
+            rows.append(
+                {"key": head.key, "name": name, "position": position, "kind": result.kind, "document": document, "arrays": refs}
+            )
+        with self.store.write(lock="blobs") as connection:
+            if connection.execute(select(t.result.c.key).where(t.result.c.key == head.key)).first():
+                return
+            values = {name: getattr(head, name) for name in ResultHead.__slots__}
+            connection.execute(insert(t.result).values(**values, bytes=size, used=time.time()))
+            for ref, data, array in blobs:
+                self.store.blobs.insert(connection, ref, data)
+                if data is None:  # the same bytes may have been evicted since they were prepared
+                    self.store.blobs.rewrite(ref, array)
+            pairs = {ref.sha256 for ref, _, _ in blobs}
+            if pairs:
+                connection.execute(
+                    insert_ignore(connection, t.result_blob), [{"key": head.key, "sha256": s} for s in sorted(pairs)]
+                )
+            connection.execute(insert(t.result_item), rows)
+            for result in results.values():
+                index_rows(connection, head.key, result)
+
+    def stored(self, keys: Iterable[str]) -> set[str]:
+        """Those of ``keys`` that are stored."""
+        wanted = list(keys)
+        with self.store.read() as connection:
+            found = set(connection.execute(select(t.result.c.key).where(t.result.c.key.in_(wanted))).scalars())
+        return found
+
+    def touch(self, keys: Iterable[str]) -> None:
+        with self.store.write() as connection:
+            connection.execute(update(t.result).where(t.result.c.key.in_(list(keys))).values(used=time.time()))
+
+    def head(self, key: str) -> Row[Any]:
+        with self.store.read() as connection:
+            row = connection.execute(select(t.result).where(t.result.c.key == key)).one_or_none()
+        if row is None:
+            raise NotFound(
+                f"There is no result {key[:64]}. It is not computed yet, or was evicted; put the run again.", field="key"
+            )
+        return row
+
+    def find_key(self, text: str) -> str:
+        """The one stored key that begins with ``text``.
+
+        Raises:
+            InvalidInput: too short, or several begin so. NotFound: none does.
+        """
+        if not re.fullmatch(r"[0-9a-f]{6,64}", text):
+            raise InvalidInput(f"'{text[:64]}' is not a key. Give at least its first six characters.", field="key")
+        query = select(t.result.c.key).where(t.result.c.key.startswith(text)).limit(2)
+        with self.store.read() as connection:
+            found = list(connection.execute(query).scalars())
+        if len(found) > 1:
+            raise InvalidInput(f"Several results begin with {text}. Give more of the key.", field="key")
+        return str(self.head(found[0] if found else text).key)
+
+    def items(self, key: str) -> list[Row[Any]]:
+        query = select(t.result_item).where(t.result_item.c.key == key).order_by(t.result_item.c.position)
+        with self.store.read() as connection:
+            return list(connection.execute(query))
+
+    def item(self, key: str, name: str) -> Row[Any]:
+        for row in self.items(key):
+            if row.name == name:
+                return row
+        self.head(key)
+        raise NotFound(f"The result {key} has no part named '{name[:60]}'.", field="name")
+
+    def load(self, key: str) -> dict[str, Result]:
+        """All results under a key, arrays mapped."""
+        self.head(key)
+        return {row.name: self.result_of(row) for row in self.items(key)}
+
+    def result_of(self, row: Row[Any]) -> Result:
+        arrays = {name: self.store.blobs.array(ref["sha256"]) for name, ref in row.arrays.items()}
+        return KINDS[row.kind](**row.document, arrays=arrays)
+
+    def drop(self, keys: Iterable[str]) -> int:
+        """Remove results and the blobs that only they use. Returns the bytes freed."""
+        wanted = list(keys)
+        if not wanted:
+            return 0
+        with self.store.write(lock="blobs") as connection:
+            candidates = set(
+                connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.key.in_(wanted))).scalars()
+            )
+            connection.execute(delete(t.result).where(t.result.c.key.in_(wanted)))
+            still = set(
+                connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.sha256.in_(candidates))).scalars()
+            )
+            gone = sorted(candidates - still)
+            freed = connection.execute(select(func.sum(t.blob.c.bytes)).where(t.blob.c.sha256.in_(gone))).scalar() or 0
+            connection.execute(delete(t.blob).where(t.blob.c.sha256.in_(gone)))
+        self.store.blobs.forget(gone)
+        return int(freed)

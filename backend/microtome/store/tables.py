@@ -1,0 +1,343 @@
+"""The schema (DESIGN section 7), one for SQLite and PostgreSQL. Times are UTC in ISO 8601, so that they sort as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Json(TypeDecorator[Any]):
+    """JSON kept as text, written and read by orjson."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else orjson.loads(value)
+
+
+def _versions(name: str) -> Table:
+    """One row per version: a changed file makes a new row, the old one stays for the results that were made from it."""
+    return Table(
+        name,
+        metadata,
+        Column("id", Serial, primary_key=True, autoincrement=True),
+        Column("slug", String(64), nullable=False),
+        Column("source", Text, nullable=False),
+        Column("hash", String(64), nullable=False),
+        Column("current", Boolean, nullable=False),
+        Column("state", String(10), nullable=False),
+        Column("problem", Text),
+        Column("added", String(32), nullable=False),
+        Column("description", Json, nullable=False),
+        Index(
+            f"uq_{name}_current",
+            "slug",
+            unique=True,
+            sqlite_where=text("current"),
+            postgresql_where=text("current"),
+        ),
+        Index(f"ix_{name}_hash", "hash"),
+        sqlite_autoincrement=True,
+    )
+
+
+model = _versions("model")
+probe_set = _versions("probe_set")
+
+layer = Table(
+    "layer", metadata,
+    Column("model_id", Serial, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("label", String(200), nullable=False),
+    Column("kind", String(200), nullable=False),
+    Column("units", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("chosen", Boolean, nullable=False),
+    Column("depth", Integer, nullable=False),
+)  # fmt: skip
+
+concept = Table(
+    "concept", metadata,
+    Column("probe_id", Serial, ForeignKey("probe_set.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("category", String(100), nullable=False),
+)  # fmt: skip
+
+run = Table(
+    "run", metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("method", String(60), nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("system", Boolean, nullable=False),  # adding a model or probe set
+    Column("request_key", String(64), nullable=False),
+    Column("model", String(64)),
+    Column("subjects", Json, nullable=False),
+    Column("params", Json, nullable=False),
+    Column("plan", Json, nullable=False),  # what the worker needs beyond subjects: sources, hashes, keys built on
+    Column("state", String(10), nullable=False),
+    Column("priority", Integer, nullable=False),  # 1 interactive, 0 batch
+    Column("after", String(32)),  # a run that must have ended before
+    Column("cached", Boolean, nullable=False),
+    Column("person_id", String(32)),
+    Column("created", String(32), nullable=False),
+    Column("started", String(32)),
+    Column("ended", String(32)),
+    Column("seconds", Float),
+    Column("forward_passes", BigInteger),
+    Column("progress", Json),
+    Column("error", Json),
+    Column("cancel", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("owner", String(64)),
+    Column("lease", Float),  # unix time until which the owner is believed alive
+    Index("ix_run_queue", "state", "priority", "seq"),
+    Index("ix_run_request", "request_key", "state"),
+    Index("ix_run_model", "model", "seq"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+run_part = Table(
+    "run_part", metadata,
+    Column("run_id", String(32), ForeignKey("run.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("part", String(200), nullable=False),
+    Column("key", String(64), nullable=False),
+    Index("ix_run_part_key", "key"),
+)  # fmt: skip
+
+result = Table(
+    "result", metadata,
+    Column("key", String(64), primary_key=True),
+    Column("method", String(60), nullable=False),
+    Column("version", String(20), nullable=False),
+    Column("part", String(200), nullable=False),
+    Column("run_id", String(32)),
+    Column("subjects", Json, nullable=False),
+    Column("params", Json, nullable=False),
+    Column("group_key", String(64), nullable=False),  # the same for all parts of one question
+    Column("builds_on", Json, nullable=False),
+    Column("model_hash", String(64)),
+    Column("probe_hash", String(64)),
+    Column("provenance", Json, nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("used", Float, nullable=False),
+    Index("ix_result_subject", "model_hash", "probe_hash", "method"),
+    Index("ix_result_group", "group_key"),
+)  # fmt: skip
+
+result_item = Table(
+    "result_item", metadata,
+    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("document", Json, nullable=False),
+    Column("arrays", Json, nullable=False),  # name -> {sha256, dtype, shape, bytes}
+)  # fmt: skip
+
+result_blob = Table(
+    "result_blob", metadata,
+    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), ForeignKey("blob.sha256"), primary_key=True),
+    Index("ix_result_blob_sha256", "sha256"),
+)  # fmt: skip
+
+blob = Table(
+    "blob", metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("dtype", String(20), nullable=False),
+    Column("shape", Json, nullable=False),
+    Column("data", LargeBinary),  # null when it is in a file
+)  # fmt: skip
+
+unit_stat = Table(
+    "unit_stat", metadata,
+    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
+    Column("unit", Integer, primary_key=True),
+    *(Column(name, Float) for name in (
+        "mean", "std", "min", "max", "threshold", "attained", "density", "best_iou", "best_ceiling", "best_chance",
+    )),
+    *(Column(name, Boolean) for name in ("dead", "constant", "ties", "detector")),
+    Column("active_positions", BigInteger),
+    Column("best_concept", String(300)),
+    Column("best_category", String(100)),
+    Index("ix_unit_stat_best", "best_concept", "best_iou"),
+)  # fmt: skip
+
+unit_concept = Table(
+    "unit_concept", metadata,
+    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
+    Column("unit", Integer, primary_key=True),
+    Column("rank", Integer, primary_key=True),
+    Column("concept", String(300), nullable=False),
+    Column("iou", Float, nullable=False),
+    Column("ceiling", Float),
+    Column("chance", Float),
+    Index("ix_unit_concept_concept", "concept", "iou"),
+)  # fmt: skip
+
+exemplar = Table(
+    "exemplar", metadata,
+    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
+    Column("unit", Integer, primary_key=True),
+    Column("slot", Integer, primary_key=True),
+    Column("band", String(20), nullable=False),
+    Column("example", Integer, nullable=False),
+    Column("activation", Float, nullable=False),
+    Column("site_row", Integer, nullable=False),
+    Column("site_column", Integer, nullable=False),
+)  # fmt: skip
+
+person = Table(
+    "person", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(60), nullable=False),
+    Column("created", String(32), nullable=False),
+)  # fmt: skip
+
+annotation = Table(
+    "annotation", metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("kind", String(8), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("model_hash", String(64), nullable=False),
+    Column("layer", String(200), nullable=False),
+    Column("unit", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("machine", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("author_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("changed_by_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("changed", String(32), nullable=False),
+    Index("ix_annotation_unit", "model", "layer", "unit"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+annotation_revision = Table(  # append-only: rows are never changed and never deleted
+    "annotation_revision", metadata,
+    Column("annotation_id", String(32), ForeignKey("annotation.id"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("at", String(32), nullable=False),
+)  # fmt: skip
+
+selection = Table(
+    "selection", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("probe", String(64), nullable=False),
+    Column("selection", Json, nullable=False),
+    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("deleted", Boolean, nullable=False),
+)  # fmt: skip
+
+share = Table(
+    "share", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("state", Json, nullable=False),
+    Column("frozen", Json, nullable=False),
+    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("revoked", String(32)),
+)  # fmt: skip
+
+share_result = Table(  # what a share pins; without a foreign key on result, so that the claim outlives a forced removal
+    "share_result", metadata,
+    Column("share_id", String(32), ForeignKey("share.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Index("ix_share_result_key", "key"),
+)  # fmt: skip
+
+upload = Table(
+    "upload", metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("person_id", String(32)),
+    Column("created", String(32), nullable=False),
+)  # fmt: skip
+
+event = Table(
+    "event", metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("type", String(20), nullable=False),
+    Column("data", Json, nullable=False),
+    Column("at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+audit = Table(
+    "audit", metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("at", String(32), nullable=False),
+    Column("person_id", String(32)),
+    Column("action", String(40), nullable=False),
+    Column("subject", String(300), nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+idempotency = Table(
+    "idempotency", metadata,
+    Column("key", String(64), primary_key=True),  # hash of person and the client's key
+    Column("request", String(64), nullable=False),  # hash of method, path and body
+    Column("status", Integer),  # null while the first one is under way
+    Column("headers", Json),
+    Column("body", LargeBinary),
+    Column("at", Float, nullable=False),
+)  # fmt: skip
+
+worker = Table(
+    "worker", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("device", String(40), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("seen", Float, nullable=False),
+)  # fmt: skip
