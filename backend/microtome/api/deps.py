@@ -31,9 +31,7 @@ def person(request: Request, response: Response, desk: DeskDep) -> PersonRow:
     found = known_person(request, desk)
     if found is None:
         found = desk.people.create()
-        response.set_cookie(
-            COOKIE, desk.people.cookie(found), max_age=10 * 365 * 86400, httponly=True, samesite="lax", path="/"
-        )
+        response.set_cookie(COOKIE, desk.people.cookie(found), max_age=10 * 365 * 86400, httponly=True, samesite="lax", path="/")
     return found
 
 

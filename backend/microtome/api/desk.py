@@ -1,8 +1,61 @@
-"""Stub."""
+"""Everything the routes need, held together: one desk per application."""
+
 from __future__ import annotations
-from typing import Any
+
+from dataclasses import dataclass, field
+
+from microtome.api.browse.cache import BrowseCache
+from microtome.api.stream import Broadcast
+from microtome.collab.annotations import Annotations
+from microtome.collab.people import People
+from microtome.collab.saved import Selections, Shares
+from microtome.core.settings import Settings
+from microtome.engine import Engine
+from microtome.store import Store
+
+
+@dataclass
 class Desk:
-    def __getattr__(self, name: str) -> Any: raise AttributeError(name)
-    def start(self): ...
-    def stop(self): ...
-def open_desk(settings, engine): return Desk()
+    """See the module's docstring."""
+
+    settings: Settings
+    engine: Engine
+    store: Store
+    people: People
+    annotations: Annotations
+    selections: Selections
+    shares: Shares
+    browse: BrowseCache
+    broadcast: Broadcast = field(init=False)
+    own_engine: bool = False
+
+    def start(self) -> None:
+        self.engine.start()
+        self.broadcast.start()
+
+    def stop(self) -> None:
+        self.broadcast.stop()
+        self.engine.stop()
+        if self.own_engine:
+            self.store.close()
+
+
+def open_desk(settings: Settings, engine: Engine | None) -> Desk:
+    """Open store and engine, or take the engine that is given."""
+    own = engine is None
+    engine = engine or Engine(settings)
+    store = engine.store
+    people = People(store)
+    desk = Desk(
+        settings=settings,
+        engine=engine,
+        store=store,
+        people=people,
+        annotations=Annotations(store, people, engine.events),
+        selections=Selections(store, people),
+        shares=Shares(store, people),
+        browse=BrowseCache(store),
+        own_engine=own,
+    )
+    desk.broadcast = Broadcast(desk)
+    return desk

@@ -1,17 +1,140 @@
-"""Stub until the real module lands a few commits on."""
+"""Freezing a view and opening it again, also after its weights, images or methods have changed."""
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from microtome.core.errors import Unavailable
+from sqlalchemy import Row, and_, or_, select
+
+from microtome import __version__
+from microtome.api.browse import atlas as atlases
+from microtome.api.desk import Desk
+from microtome.collab.people import PersonRow
+from microtome.core.errors import InvalidInput, NotFound
+from microtome.core.viewstate import ViewState
+from microtome.store import tables as t
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
+def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None) -> dict[str, Any]:
+    """Save the view with the keys of the results that it shows, and pin those.
 
-    def later(*args: object, **kwargs: object) -> Any:
-        raise Unavailable("This part of the server is being written. Try again later.")
+    Raises:
+        NotFound: the view names a model or probe set that is not there.
+    """
+    frozen: dict[str, Any] = {
+        "keys": [], "model_hash": None, "probe_hash": None, "methods": {}, "software": _software(), "atlas": None,
+        "runs": [],
+    }  # fmt: skip
+    keys: list[str] = []
+    if state.model is not None:
+        row = desk.engine.sources.get("model", state.model, "state.model")
+        frozen["model_hash"] = row.hash
+    if state.probe is not None:
+        frozen["probe_hash"] = desk.engine.sources.get("probe", state.probe, "state.probe").hash
+    if state.model is not None and state.probe is not None:
+        found = atlases.find(desk, state.model, state.probe)
+        frozen |= {"atlas": found.freeze(), "model_hash": found.model_hash, "probe_hash": found.probe_hash}
+        keys += found.keys
+        if found.map_key is not None:
+            keys.append(found.map_key)
+        brush = state.selection.brush
+        if brush is not None and brush.polygon is not None and brush.key is not None:
+            if not desk.engine.results.stored([brush.key]):
+                raise InvalidInput("The map that the brush was drawn on is gone. Brush again.", field="state.selection.brush.key")
+            keys.append(brush.key)
+    if state.model is not None and state.explain.example is not None:
+        keys += _explanations(desk, state)
+    keys = list(dict.fromkeys(keys))
+    for row in _heads(desk, keys):
+        frozen["methods"][row.method] = row.version
+        frozen["software"] = {**frozen["software"], **row.provenance.get("software", {})}
+    frozen["keys"] = keys
+    row = desk.shares.create(me, state.model_dump(mode="json"), frozen, keys, token)
+    return _share(desk, row)
 
-    return later
+
+def _heads(desk: Desk, keys: list[str]) -> list[Row[Any]]:
+    with desk.store.read() as connection:
+        return list(connection.execute(select(t.result).where(t.result.c.key.in_(keys))))
+
+
+def _explanations(desk: Desk, state: ViewState) -> list[str]:
+    """Keys of the stored results of the methods and example on the Explain screen."""
+    example = state.explain.example
+    wanted = or_(t.run.c.method.in_([*state.explain.methods, "predict"]))
+    query = (
+        select(t.run, t.run_part.c.key)
+        .join(t.run_part, t.run_part.c.run_id == t.run.c.id)
+        .where(and_(t.run.c.model == state.model, t.run.c.state == "done", wanted))
+        .order_by(t.run.c.seq.desc())
+        .limit(2000)
+    )
+    with desk.store.read() as connection:
+        rows = connection.execute(query).all()
+    hashes = {(row.hash) for row in desk.engine.sources.versions("model", state.model or "")[:1]}
+    keys: dict[str, None] = {}
+    for row in rows:
+        if row.subjects.get("example") != example or row.plan.get("hashes", {}).get("model") not in hashes:
+            continue
+        targets = row.subjects.get("targets")
+        if targets is not None and state.explain.targets and not set(targets) & set(state.explain.targets):
+            continue
+        keys[row.key] = None
+    return [key for key in keys if key in desk.engine.results.stored(keys)]
+
+
+def _software() -> dict[str, str]:
+    found = {"python": platform.python_version(), "microtome": __version__}
+    for name in ("torch", "transformers", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _share(desk: Desk, row: Row[Any]) -> dict[str, Any]:
+    author = desk.people.find(row.person_id)
+    assert author is not None
+    return {"id": row.id, "url": f"/s/{row.id}", "created": row.created, "author": author.shape()}
+
+
+def shared_view(desk: Desk, id: str) -> dict[str, Any]:
+    """The document of ``GET /shares/{id}``."""
+    row = desk.shares.get(id)
+    frozen = row.frozen
+    stored = desk.engine.results.stored(frozen["keys"])
+    names = ("keys", "model_hash", "probe_hash", "methods", "software")
+    return _share(desk, row) | {
+        "state": ViewState.model_validate(row.state).model_dump(mode="json"),
+        "frozen": {name: frozen[name] for name in names},
+        "drift": _drift(desk, row),
+        "available": len(stored) == len(frozen["keys"]),
+    }
+
+
+def _drift(desk: Desk, row: Row[Any]) -> list[dict[str, str]]:
+    """What differs today from what the share was made with."""
+    out: list[dict[str, str]] = []
+    for type in ("model", "probe"):
+        slug, then = row.state.get(type), row.frozen[f"{type}_hash"]
+        if slug is None or then is None:
+            continue
+        current = desk.engine.sources.find(type, slug)  # type: ignore[arg-type]
+        now = "removed"
+        if current is not None:
+            try:
+                now = desk.engine.reader.hash_now(type, current.source) or current.hash
+            except NotFound:
+                now = "missing"
+            except Exception:  # whatever keeps the source from being read, the frozen view is still good
+                now = "unreadable"
+        if now != then:
+            out.append({"what": type, "name": slug, "then": then, "now": now})
+    for method, then in row.frozen["methods"].items():
+        now = desk.engine.methods().get(method, {}).get("version", "removed")
+        if now != then:
+            out.append({"what": "method", "name": method, "then": then, "now": now})
+    return out

@@ -1,6 +1,105 @@
-"""People (stub)."""
+"""People: one per browser profile, by a signed cookie. A new one gets a made-up name that can be changed."""
+
+from __future__ import annotations
+
+import os
+import secrets
 from dataclasses import dataclass
-@dataclass
+from pathlib import Path
+
+from itsdangerous import BadSignature, URLSafeSerializer
+from sqlalchemy import insert, select, update
+
+from microtome.core.errors import InvalidInput
+from microtome.store import Store
+from microtome.store import tables as t
+from microtome.store.events import audit
+from microtome.store.times import now
+
+_QUALITIES = (
+    "Amber", "Bold", "Bright", "Calm", "Clever", "Curious", "Eager", "Gentle", "Keen", "Lively", "Merry", "Patient", "Quick",
+    "Quiet", "Sharp", "Steady", "Sunny", "Swift", "Warm", "Wise",
+)  # fmt: skip
+_CREATURES = (
+    "Badger", "Beaver", "Crane", "Dolphin", "Falcon", "Finch", "Fox", "Gecko", "Hare", "Heron", "Ibis", "Lynx", "Magpie",
+    "Marten", "Otter", "Owl", "Puffin", "Raven", "Robin", "Seal", "Stork", "Swan", "Tern", "Wren",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class PersonRow:
+    """Somebody. ``initials`` are shown in small circles."""
+
     id: str
     name: str
+
+    @property
+    def initials(self) -> str:
+        words = [w for w in self.name.split() if w[:1].isalnum()]
+        letters = words[0][0] + words[-1][0] if len(words) > 1 else (words[0][:2] if words else "?")
+        return letters.upper()
+
+    def shape(self) -> dict[str, str]:
+        return {"id": self.id, "name": self.name, "initials": self.initials}
+
+
+def secret(data_dir: Path) -> str:
+    """The key that cookies are signed with, made once, readable by the owner only."""
+    path = data_dir / "secret"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text("ascii")
+    value = secrets.token_hex(32)
+    with os.fdopen(handle, "w") as file:
+        file.write(value)
+    return value
+
+
+class People:
+    """Who is who."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        store.data_dir.mkdir(parents=True, exist_ok=True)
+        self._signer = URLSafeSerializer(secret(store.data_dir), salt="person")
+
+    def cookie(self, person: PersonRow) -> str:
+        value = self._signer.dumps(person.id)
+        return value if isinstance(value, str) else value.decode()
+
+    def from_cookie(self, value: str | None) -> PersonRow | None:
+        if not value:
+            return None
+        try:
+            id = self._signer.loads(value)
+        except BadSignature:
+            return None
+        return self.find(str(id))
+
+    def find(self, id: str) -> PersonRow | None:
+        with self.store.read() as connection:
+            row = connection.execute(select(t.person).where(t.person.c.id == id)).one_or_none()
+        return PersonRow(row.id, row.name) if row is not None else None
+
+    def many(self, ids: set[str]) -> dict[str, PersonRow]:
+        if not ids:
+            return {}
+        with self.store.read() as connection:
+            rows = connection.execute(select(t.person).where(t.person.c.id.in_(ids)))
+            return {row.id: PersonRow(row.id, row.name) for row in rows}
+
+    def create(self, name: str | None = None) -> PersonRow:
+        person = PersonRow(secrets.token_hex(8), name or f"{secrets.choice(_QUALITIES)} {secrets.choice(_CREATURES)}")
+        with self.store.write() as connection:
+            connection.execute(insert(t.person).values(id=person.id, name=person.name, created=now()))
+        return person
+
+    def rename(self, person: PersonRow, name: str) -> PersonRow:
+        plain = " ".join(name.split())
+        if not plain or not plain.isprintable():
+            raise InvalidInput("A name needs at least one visible letter and no control characters.", field="name")
+        with self.store.write() as connection:
+            connection.execute(update(t.person).where(t.person.c.id == person.id).values(name=plain))
+            audit(connection, person.id, "rename", plain)
+        return PersonRow(person.id, plain)

@@ -176,8 +176,7 @@ class Worker:
                 out[role] = values[role]
         if spec.builds_on:
             out["results"] = {
-                method: {part: self.results.load(key) for part, key in keys.items()}
-                for method, keys in plan["builds_on"].items()
+                method: {part: self.results.load(key) for part, key in keys.items()} for method, keys in plan["builds_on"].items()
             }
         for role in spec.optional_subjects:
             out.setdefault(role, None)

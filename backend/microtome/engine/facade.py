@@ -125,7 +125,9 @@ class Engine:
                 if urgent > twin.priority:
                     self.runs.set(twin.id, connection, priority=urgent)
                 return str(twin.id)
-            id = self.runs.insert(connection, {**_columns(plan), "priority": urgent, "after": after, "person_id": person}, plan.parts)
+            id = self.runs.insert(
+                connection, {**_columns(plan), "priority": urgent, "after": after, "person_id": person}, plan.parts
+            )
             self.events.add("run", {"id": id}, connection)
             audit(connection, person, "run", f"{plan.manifest['id']} {id}")
         return id

@@ -48,9 +48,7 @@ class SubjectChecker:
                 raise InvalidInput(f"{id} needs a {role}: give subjects.{role}.", field=f"subjects.{role}")
         for role in given:
             if role not in allowed and not (role == "layers" and manifest["partition"] == "layers"):
-                raise InvalidInput(
-                    f"{id} takes no {role}. It is put to: {', '.join(sorted(allowed))}.", field=f"subjects.{role}"
-                )
+                raise InvalidInput(f"{id} takes no {role}. It is put to: {', '.join(sorted(allowed))}.", field=f"subjects.{role}")
         out = Subjects()
         out.model = self._source(out, "model", given["model"]) if "model" in given else None
         if "probe" in given:

@@ -113,6 +113,4 @@ def environment_of(settings: Settings) -> dict[str, str]:
     """The settings as the environment variables they are read from, so that a worker's own code sees the same ones."""
     values = settings.model_dump(mode="json", exclude_none=True)
     values["data_dir"] = str(settings.data_dir.absolute())
-    return {
-        f"MICROTOME_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()
-    }
+    return {f"MICROTOME_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}

@@ -23,8 +23,7 @@ def add_model(run: Row[Any], models: Residency, sources: SourceRepository, setti
         hash = model.hash
     if description["units"] > settings.max_units:
         raise TooLarge(
-            f"{source} has {description['units']:,} units; at most {settings.max_units:,} are allowed "
-            "(MICROTOME_MAX_UNITS).",
+            f"{source} has {description['units']:,} units; at most {settings.max_units:,} are allowed (MICROTOME_MAX_UNITS).",
             field="source",
         )
     return sources.save("model", source, hash, description, run.params.get("name"))

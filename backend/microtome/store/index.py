@@ -42,8 +42,7 @@ def _stats(connection: Connection, key: str, table: UnitTable) -> None:
     if not columns:
         return
     rows = [
-        {"key": key, "unit": unit, **{name: values[i] for name, values in columns.items()}}
-        for i, unit in enumerate(table.units)
+        {"key": key, "unit": unit, **{name: values[i] for name, values in columns.items()}} for i, unit in enumerate(table.units)
     ]
     _insert(connection, t.unit_stat, rows)
 

@@ -139,13 +139,9 @@ class ResultRepository:
         if not wanted:
             return 0
         with self.store.write(lock="blobs") as connection:
-            candidates = set(
-                connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.key.in_(wanted))).scalars()
-            )
+            candidates = set(connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.key.in_(wanted))).scalars())
             connection.execute(delete(t.result).where(t.result.c.key.in_(wanted)))
-            still = set(
-                connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.sha256.in_(candidates))).scalars()
-            )
+            still = set(connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.sha256.in_(candidates))).scalars())
             gone = sorted(candidates - still)
             freed = connection.execute(select(func.sum(t.blob.c.bytes)).where(t.blob.c.sha256.in_(gone))).scalar() or 0
             connection.execute(delete(t.blob).where(t.blob.c.sha256.in_(gone)))

@@ -64,9 +64,7 @@ class RunRepository:
         query = select(t.run).where(t.run.c.request_key == request_key, t.run.c.state.in_(OPEN), t.run.c.cancel.is_(False))
         return connection.execute(query.order_by(t.run.c.seq)).first()
 
-    def page(
-        self, *, state: str | None, model: str | None, method: str | None, before: int | None, limit: int
-    ) -> list[Row[Any]]:
+    def page(self, *, state: str | None, model: str | None, method: str | None, before: int | None, limit: int) -> list[Row[Any]]:
         query = select(t.run).order_by(t.run.c.seq.desc()).limit(limit)
         for column, value in ((t.run.c.state, state), (t.run.c.model, model), (t.run.c.method, method)):
             if value is not None:

@@ -71,9 +71,7 @@ class SourceRepository:
 
     def layers(self, model_id: int) -> list[Row[Any]]:
         with self.store.read() as connection:
-            return list(
-                connection.execute(select(t.layer).where(t.layer.c.model_id == model_id).order_by(t.layer.c.position))
-            )
+            return list(connection.execute(select(t.layer).where(t.layer.c.model_id == model_id).order_by(t.layer.c.position)))
 
     def concepts(self, probe_id: int) -> list[Row[Any]]:
         query = select(t.concept).where(t.concept.c.probe_id == probe_id).order_by(t.concept.c.position)

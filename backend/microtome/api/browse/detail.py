@@ -1,17 +1,172 @@
-"""Stub until the real module lands a few commits on."""
+"""One unit: its concepts at any recorded quantile, histogram, exemplars, and units like it. No model is run."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from microtome.core.errors import Unavailable
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Text, select, type_coerce
+
+from microtome.api.browse.atlas import AtlasState, facts
+from microtome.api.browse.columns import Columns, LayerColumns
+from microtome.api.browse.filter import notes_of
+from microtome.api.browse.rows import shapes
+from microtome.api.desk import Desk
+from microtome.results.iou import scores
+from microtome.store import tables as t
+
+SIMILAR = 8
+IN_MEMORY = 256 * 2**20
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
+def concepts(desk: Desk, found: AtlasState, layer: str, unit: int, quantile: float | None) -> dict[str, Any]:
+    """The document of ``GET /units/{model}/{layer}/{unit}/concepts``."""
+    columns = desk.browse.columns(found.keys)
+    columns.row(layer, unit)
+    return concept_table(desk, found, columns, columns.by_name[layer], unit, quantile)
 
-    def later(*args: object, **kwargs: object) -> Any:
-        raise Unavailable("This part of the server is being written. Try again later.")
 
-    return later
+def grid_point(grid: list[float], quantile: float) -> int:
+    """Place of the offered quantile that is nearest."""
+    return int(np.abs(np.asarray(grid) - quantile).argmin())
+
+
+def concept_table(
+    desk: Desk, found: AtlasState, columns: Columns, layer: LayerColumns, unit: int, quantile: float | None
+) -> dict[str, Any]:
+    """IoU, ceiling and chance of one unit with every concept, from recorded counts."""
+    about = desk.browse.remember(("facts", found.keys), lambda: facts(desk, found))
+    grid = layer.documents["activation"]["grid"]
+    point = grid_point(grid, quantile if quantile is not None else about["quantile"])
+    threshold = float(columns.array(layer, "activation", "thresholds")[unit, point])
+    matrix = layer.documents["iou"]
+    names = matrix["columns"]
+    peaks = np.asarray(columns.array(layer, "peaks", "values")[unit])
+    area = int(columns.array(layer, "iou", "row_areas")[unit, point])
+    items: list[dict[str, Any]] = []
+    if names:
+        shared = np.asarray(columns.array(layer, "iou", "counts")[unit, :, point])[None]
+        areas = np.asarray(columns.array(layer, "iou", "column_areas"))
+        score = scores(shared, np.array([area]), areas, matrix["positions"])
+        iou, ceiling, chance = score.iou[0], score.ceiling[0], score.chance[0]
+        for c in np.argsort(-iou, kind="stable").tolist():
+            items.append(
+                {
+                    "concept": names[c], "category": names[c].split(":", 1)[0], "iou": float(iou[c]),
+                    "ceiling": float(ceiling[c]), "chance": float(chance[c]), "detectable": bool(ceiling[c] >= about["min_iou"]),
+                }
+            )  # fmt: skip
+    return {
+        "quantile": float(grid[point]), "threshold": threshold,
+        "attained": float(columns.array(layer, "activation", "attained")[unit, point]), "positions_active": area,
+        "images_active": int((peaks > threshold).sum()), "items": items,
+    }  # fmt: skip
+
+
+def unit(desk: Desk, found: AtlasState, layer_name: str, index: int, quantile: float | None) -> dict[str, Any]:
+    """The document of ``GET /units/{model}/{layer}/{unit}``."""
+    columns = desk.browse.columns(found.keys)
+    row = columns.row(layer_name, index)
+    layer = columns.by_name[layer_name]
+    notes = notes_of(desk, found, columns)
+    edges = np.asarray(columns.array(layer, "activation", "edges")[index], np.float64)
+    counts = np.asarray(columns.array(layer, "activation", "counts")[index])
+    return {
+        "model": found.model, "layer": layer_name, "label": found.label_of(layer_name), "unit": index, "key": layer.key,
+        "address": f"{found.model}/{layer_name}/{index}", "previous": _neighbour(columns, row - 1),
+        "next": _neighbour(columns, row + 1), "row": shapes(found, columns, notes, None, np.array([row]))[0],
+        "concepts": concept_table(desk, found, columns, layer, index, quantile),
+        "grid": layer.documents["activation"]["grid"],
+        "thresholds": np.asarray(columns.array(layer, "activation", "thresholds")[index], np.float64).tolist(),
+        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
+        "exemplars": _exemplars(columns, layer, index), "similar": similar(desk, found, columns, row),
+        "ablation": _ablation(desk, found, layer_name, index),
+    }  # fmt: skip
+
+
+def _neighbour(columns: Columns, row: int) -> tuple[str, int] | None:
+    if not 0 <= row < columns.count:
+        return None
+    return columns.layers[columns.layer[row]].name, int(columns.unit[row])
+
+
+def _exemplars(columns: Columns, layer: LayerColumns, unit: int) -> dict[str, Any]:
+    document = layer.documents["exemplars"]
+    example = np.asarray(columns.array(layer, "exemplars", "example")[unit])
+    bands: dict[str, list[int]] = {}
+    for slot, band in enumerate(document["bands"]):
+        bands.setdefault(band, [])
+        if example[slot] >= 0:
+            bands[band].append(slot)
+    maps = columns.array(layer, "exemplars", "maps")
+    return {
+        "bands": [{"band": band, "slots": slots} for band, slots in bands.items()], "example": example.tolist(),
+        "activation": np.asarray(columns.array(layer, "exemplars", "activation")[unit], np.float64).tolist(),
+        "site": np.asarray(columns.array(layer, "exemplars", "site")[unit]).tolist(),
+        "maps": {"url": f"/api/v1/blobs/{layer.arrays['exemplars']['maps']}?row={unit}", "shape": list(maps.shape[1:])},
+        "input_size": document["input_size"],
+    }  # fmt: skip
+
+
+def _standardised(columns: Columns, layer: LayerColumns) -> npt.NDArray[np.float32]:
+    """Peaks of a layer, each unit with mean 0 and length 1; units that never vary are 0."""
+    values = np.array(columns.array(layer, "peaks", "values"), np.float32)
+    values -= values.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.divide(values, length, out=np.zeros_like(values), where=length > 1e-12)
+
+
+def similar(desk: Desk, found: AtlasState, columns: Columns, row: int) -> list[dict[str, Any]]:
+    """Units whose largest activations over the images go up and down with this one's (Pearson), over all layers."""
+    return desk.browse.remember(("similar", found.keys, row), lambda: _similar(desk, found, columns, row), cap=4096)
+
+
+def _similar(desk: Desk, found: AtlasState, columns: Columns, row: int) -> list[dict[str, Any]]:
+    own = columns.layers[columns.layer[row]]
+    if not columns.has(own, "peaks", "values"):
+        return []
+    me = _standardised_row(columns, own, int(columns.unit[row]))
+    correlation = np.full(columns.count, -2.0, np.float32)
+    for layer in columns.layers:
+        shape = columns.array(layer, "peaks", "values").shape
+        if shape[1] != len(me):
+            continue
+        # small layers stay standardised in memory; of a huge one the rows are read again each time
+        if shape[0] * shape[1] * 4 <= IN_MEMORY // 8:
+            values = desk.browse.remember(("peaks", layer.key), lambda la=layer: _standardised(columns, la), cap=16)  # type: ignore[misc]
+        else:
+            values = _standardised(columns, layer)
+        correlation[layer.start : layer.stop] = values @ me
+    correlation[row] = -2.0
+    best = np.argsort(-correlation, kind="stable")[:SIMILAR]
+    return [
+        {
+            "layer": (la := columns.layers[columns.layer[i]]).name, "label": found.label_of(la.name), "unit": int(columns.unit[i]),
+            "correlation": round(float(correlation[i]), 4),
+        }
+        for i in best.tolist()
+        if correlation[i] > 0
+    ]  # fmt: skip
+
+
+def _standardised_row(columns: Columns, layer: LayerColumns, unit: int) -> npt.NDArray[np.float32]:
+    values = np.array(columns.array(layer, "peaks", "values")[unit], np.float32)
+    values -= values.mean()
+    length = float(np.linalg.norm(values))
+    return values / length if length > 1e-12 else np.zeros_like(values)
+
+
+def _ablation(desk: Desk, found: AtlasState, layer: str, unit: int) -> dict[str, str] | None:
+    """The newest ablation of just this unit."""
+    from microtome.store.tables import Json
+
+    wanted = Json().process_bind_param({"units": {"layer": layer, "indices": [unit]}}, desk.store.engine.dialect)
+    assert wanted is not None
+    query = select(t.result.c.key).where(
+        t.result.c.method == "ablate-units", t.result.c.model_hash == found.model_hash,
+        type_coerce(t.result.c.subjects, Text).contains(wanted[1:-1], autoescape=True),
+    )  # fmt: skip
+    with desk.store.read() as connection:
+        key = connection.execute(query.order_by(t.result.c.created.desc()).limit(1)).scalar()
+    return {"key": key} if key is not None else None

@@ -34,9 +34,7 @@ def get_model(desk: DeskDep, model: Slug) -> dict[str, object]:
 
 
 @router.delete("/{model}", status_code=204, response_class=Response)
-def remove_model(
-    desk: DeskDep, me: Me, model: Slug, results: Annotated[Literal["keep", "drop"], Query()] = "keep"
-) -> Response:
+def remove_model(desk: DeskDep, me: Me, model: Slug, results: Annotated[Literal["keep", "drop"], Query()] = "keep") -> Response:
     """Take a model off the list. Its files stay where they are, annotations stay; results stay unless dropped."""
     desk.engine.remove_source("model", model, drop=results == "drop", person=me.id)
     return Response(status_code=204)

@@ -37,9 +37,7 @@ def get_probe(desk: DeskDep, probe: Slug) -> dict[str, object]:
 
 
 @router.delete("/{probe}", status_code=204, response_class=Response)
-def remove_probe(
-    desk: DeskDep, me: Me, probe: Slug, results: Annotated[Literal["keep", "drop"], Query()] = "keep"
-) -> Response:
+def remove_probe(desk: DeskDep, me: Me, probe: Slug, results: Annotated[Literal["keep", "drop"], Query()] = "keep") -> Response:
     """Take a probe set off the list. Its files stay where they are."""
     desk.engine.remove_source("probe", probe, drop=results == "drop", person=me.id)
     return Response(status_code=204)

@@ -28,13 +28,21 @@ def figure(desk: DeskDep, key: Sha, name: Name) -> Response:
 
 
 @router.get("/results/{key}/{name}/export", response_class=Response)
-def export_result(desk: DeskDep, key: Sha, name: Name, format: Annotated[Literal["csv", "json", "npz", "html"], Query()]) -> Response:
+def export_result(
+    desk: DeskDep, key: Sha, name: Name, format: Annotated[Literal["csv", "json", "npz", "html"], Query()]
+) -> Response:
     """The result as a file."""
     data, media, filename = export_file(desk, key, name, format)
     return Response(data, media_type=media, headers={"Content-Disposition": f'attachment; filename="{filename}"'})
 
 
 @router.get("/blobs/{sha256}", response_class=Response, responses={200: {"content": {"application/octet-stream": {}}}})
-def blob(desk: DeskDep, request: Request, sha256: Sha) -> Response:
+def blob(
+    desk: DeskDep,
+    request: Request,
+    sha256: Sha,
+    row: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this slice of the first axis (one unit).")] = None,
+) -> Response:
     """Raw little-endian bytes of one array; ``X-Dtype`` and ``X-Shape`` say how to read them. Takes ``Range``."""
-    return not_modified(request, sha256) or blob_response(desk, sha256, request.headers.get("range"))
+    held = not_modified(request, sha256 if row is None else f"{sha256}-{row}")
+    return held or blob_response(desk, sha256, row, request.headers.get("range"))

@@ -14,7 +14,9 @@ router = APIRouter(prefix="/uploads", tags=["uploads"])
 
 
 @router.post("", response_model=Upload, status_code=201)
-def upload(desk: DeskDep, me: Me, file: Annotated[UploadFile, File(description="PNG, JPEG, WebP, GIF or BMP.")]) -> dict[str, object]:
+def upload(
+    desk: DeskDep, me: Me, file: Annotated[UploadFile, File(description="PNG, JPEG, WebP, GIF or BMP.")]
+) -> dict[str, object]:
     """Keep an image for explaining. Its content decides what it is, not its name."""
     return store_upload(desk, file.file.read(desk.settings.upload_bytes + 1), me.id)
 

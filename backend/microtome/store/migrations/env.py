@@ -1,6 +1,7 @@
 """Alembic's entry: the store hands its connection over."""
 
 from alembic import context
+
 from microtome.store.tables import metadata
 
 connection = context.config.attributes["connection"]
