@@ -57,7 +57,7 @@ def metrics_text(desk: Desk) -> bytes:
         notes = connection.execute(select(func.count()).select_from(t.annotation)).scalar_one()
     runs = Gauge("microtome_runs", "Runs by state.", ["state"], registry=registry)
     for state in ("queued", "running", "done", "failed", "cancelled"):
-        runs.labels(state).set(dict(map(tuple, states)).get(state, 0))  # type: ignore[arg-type]
+        runs.labels(state).set({row[0]: row[1] for row in states}.get(state, 0))
     Gauge("microtome_forward_passes", "Images that went through models, over all runs.", registry=registry).set(float(passes))
     Gauge("microtome_results", "Stored results.", registry=registry).set(results)
     Gauge("microtome_annotations", "Annotations.", registry=registry).set(notes)

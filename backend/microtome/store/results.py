@@ -88,6 +88,21 @@ class ResultRepository:
         with self.store.write() as connection:
             connection.execute(update(t.result).where(t.result.c.key.in_(list(keys))).values(used=time.time()))
 
+    def find_key(self, start: str) -> str:
+        """The whole key that begins with ``start``, as people copy them.
+
+        Raises:
+            NotFound: none begins so. InvalidInput: several do.
+        """
+        with self.store.read() as connection:
+            query = select(t.result.c.key).where(t.result.c.key.startswith(start, autoescape=True)).limit(2)
+            found = list(connection.execute(query).scalars())
+        if len(found) > 1:
+            raise InvalidInput(f"Several results have keys that begin with {start[:64]}. Give more of it.", field="key")
+        if not found:
+            raise NotFound(f"There is no result {start[:64]}. It is not computed yet, or was evicted.", field="key")
+        return str(found[0])
+
     def head(self, key: str) -> Row[Any]:
         with self.store.read() as connection:
             row = connection.execute(select(t.result).where(t.result.c.key == key)).one_or_none()

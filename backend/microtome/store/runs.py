@@ -74,10 +74,16 @@ class RunRepository:
         with self.store.read() as connection:
             return list(connection.execute(query))
 
+    def running(self) -> list[Row[Any]]:
+        """Runs under way, the one that began last first."""
+        query = select(t.run).where(t.run.c.state == "running").order_by(t.run.c.started.desc())
+        with self.store.read() as connection:
+            return list(connection.execute(query))
+
     def counts(self) -> dict[str, int]:
         query = select(t.run.c.state, func.count()).where(t.run.c.state.in_(OPEN)).group_by(t.run.c.state)
         with self.store.read() as connection:
-            found = dict(connection.execute(query).tuples().all())
+            found = {row[0]: row[1] for row in connection.execute(query)}
         return {"queued": found.get("queued", 0), "running": found.get("running", 0)}
 
     def running(self) -> list[Row[Any]]:

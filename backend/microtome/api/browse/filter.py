@@ -145,7 +145,8 @@ def _brush(desk: Desk, columns: Columns, brush: Brush) -> Flags:
             if layer is not None and ref.unit < layer.stop - layer.start:
                 chosen[layer.start + ref.unit] = True
         return chosen
-    assert brush.polygon is not None and brush.key is not None
+    assert brush.polygon is not None
+    assert brush.key is not None
     points = map_points(desk, brush.key)
     polygon = np.array(brush.polygon, np.float64)
     inside = inside_polygon(np.asarray(points.arrays["points"], np.float64), polygon)
