@@ -74,7 +74,8 @@ def write_probe(folder: Path, count: int = 12, size: tuple[int, int] = (72, 60),
     generator = np.random.default_rng(seed)
     (folder / "val").mkdir(parents=True, exist_ok=True)
     (folder / "val_labels").mkdir(exist_ok=True)
-    concepts = [{"index": i, "name": n, "category": c} for i, (n, c) in enumerate([("sky", "object"), ("disc", "object"), ("square", "part"), ("edge", "material")])]  # fmt: skip
+    named = [("sky", "object"), ("disc", "object"), ("square", "part"), ("edge", "material")]
+    concepts = [{"index": i, "name": n, "category": c} for i, (n, c) in enumerate(named)]
     (folder / "concepts.json").write_text(json.dumps({"concepts": concepts, "ignore": [9]}))
     height, width = size
     y, x = np.mgrid[:height, :width]

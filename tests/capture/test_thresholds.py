@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from microtome.capture.recorders.exemplars import choose_exemplars
 from microtome.capture.recorders.peaks import Peaks, top_examples
 from microtome.capture.recorders.thresholds import GRID, allowed_above, exact_thresholds
-
 from tests.reference.dissection import fast_threshold, threshold_of
 
 VALUES = st.one_of(st.floats(-3, 3, width=32), st.just(0.0), st.sampled_from([0.5, 1.0, 1.5]))
@@ -54,22 +54,6 @@ def test_the_share_is_counted_in_decimal_not_in_binary() -> None:
 def test_top_examples_are_exact_and_ties_go_to_the_earlier_example() -> None:
     peaks = np.array([[1, 5], [3, 5], [3, 0], [2, 5]], np.float32)
     np.testing.assert_array_equal(top_examples(peaks, 3), [[1, 2, 3], [0, 1, 3]])
-
-
-def test_peaks_merge_from_disjoint_shards() -> None:
-    import torch
-
-    maps = torch.randn(10, 4, 5, 6, generator=torch.Generator().manual_seed(0))
-    whole, left, right = Peaks(10, 4), Peaks(10, 4), Peaks(10, 4)
-    whole.update(maps, 0)
-    left.update(maps[:7], 0)
-    right.update(maps[7:], 7)
-    left.merge(right)
-    for a, b in zip(left.finish(), whole.finish(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    values, sites = whole.finish()
-    np.testing.assert_array_equal(values, maps.flatten(2).amax(2).numpy())
-    np.testing.assert_array_equal(np.take_along_axis(maps.flatten(2).numpy(), sites[:, :, None], 2)[..., 0], values)
 
 
 def test_peaks_refuse_to_finish_with_examples_missing() -> None:

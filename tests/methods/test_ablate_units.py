@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from microtome.core.context import SilentContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.interventions.ablate_units import Params, ablate_units, spread
-
 from tests import micro
 
 

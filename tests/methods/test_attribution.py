@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from microtome.core.context import SilentContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution import grad_cam as gc
@@ -14,7 +15,6 @@ from microtome.methods.attribution.predict import Params as PredictParams
 from microtome.methods.attribution.predict import predict, predictions
 from microtome.methods.contract import MethodParams
 from microtome.probes import Example
-
 from tests import micro
 from tests.reference import attribution as reference
 

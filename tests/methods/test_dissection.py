@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from microtome.core.context import SilentContext
 from microtome.core.errors import InvalidInput, RunCancelled
 from microtome.methods.dissection.dissection import Params, dissection
 from microtome.models import load_model
 from microtome.probes import open_probe
 from microtome.results.iou import scores
-
 from tests import micro
 from tests.reference.dissection import dissect
 
@@ -78,7 +78,9 @@ def check(model: Any, probe: Any, layers: list[str], count: int) -> None:
             assert (gap <= expected.uncertain[:, None]).all()
             # the exception must stay the exception
             assert expected.uncertain.sum() <= 1e-4 * expected.positions * len(maps[0])
-            got = scores(iou.arrays["counts"][:, :, point], iou.arrays["row_areas"][:, point], iou.arrays["column_areas"], iou.positions)
+            got = scores(
+                iou.arrays["counts"][:, :, point], iou.arrays["row_areas"][:, point], iou.arrays["column_areas"], iou.positions
+            )
             np.testing.assert_allclose(got.iou, expected.iou(), atol=1e-4)
         peaks = maps.reshape(*maps.shape[:2], -1).max(2)
         np.testing.assert_array_equal(results["peaks"].arrays["values"], peaks.T)
@@ -128,8 +130,8 @@ def test_counts_fall_as_the_quantile_rises_and_stay_inside_both_areas() -> None:
 def test_permuted_chance_is_the_maximum_over_concepts_and_seeded() -> None:
     def chance(seed: int) -> list[float]:
         run = SilentContext()
-        params = Params(permutations=200, seed=seed, max_examples=8)
-        dissection.function(model=micro.load("resnet"), probe=micro.probe(), layers=["stage4.1"], params=params, run=run)
+        params = Params(permutations=200, seed=seed, quantile=0.9)
+        dissection.function(model=micro.load("resnet"), probe=micro.probe(), layers=["stage2.0"], params=params, run=run)
         return next(iter(run.published.values()))["units"].column("best_chance")
 
     assert chance(0) == chance(0)
@@ -138,7 +140,7 @@ def test_permuted_chance_is_the_maximum_over_concepts_and_seeded() -> None:
 
 
 def test_permuted_chance_against_the_slow_way() -> None:
-    from microtome.capture.recorders.tally import Tally
+    from microtome.capture.recorders.tally import ConceptAreas
     from microtome.capture.recorders.thresholds import exact_thresholds
     from microtome.methods.dissection.chance import permutation_chance
 
@@ -146,9 +148,7 @@ def test_permuted_chance_against_the_slow_way() -> None:
     maps = generator.normal(size=(6, 3, 4, 4)).astype(np.float32)
     labels = generator.integers(0, 4, (6, 1, 8, 8)).astype(np.uint16)
     thresholds = exact_thresholds(maps, (0.9,)).values
-    tally = Tally(thresholds, 3, (8, 8))
-    tally.update(maps, labels)
-    ours = permutation_chance(maps, thresholds[:, 0], labels, tally.finish(), 200, 7, SilentContext())
+    ours = permutation_chance(maps, thresholds[:, 0], labels, ConceptAreas.of(labels, 3), 200, 7, SilentContext())
     draw = np.random.default_rng(7)
     best = np.zeros((3, 200))
     for p in range(200):

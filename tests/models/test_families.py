@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from microtome.core.errors import InvalidInput, NotFound, Unavailable
 from microtome.core.geometry import Geometry
 from microtome.models import load_model
 from microtome.models.identity import folder_hash, source_hash
 from microtome.models.replay import Replay
-from PIL import Image
-
 from tests import micro
 
 MAIN = {

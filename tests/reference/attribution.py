@@ -8,9 +8,7 @@ import numpy as np
 import torch
 
 
-def grad_cam(
-    activation: torch.Tensor, logit_of: Callable[[torch.Tensor], torch.Tensor], size: tuple[int, int]
-) -> np.ndarray:
+def grad_cam(activation: torch.Tensor, logit_of: Callable[[torch.Tensor], torch.Tensor], size: tuple[int, int]) -> np.ndarray:
     """Grad-CAM from the activation [1, K, h, w] and the rest of the network as a function of it, in float64, with loops."""
     leaf = activation.detach().clone().requires_grad_(True)
     gradient = torch.autograd.grad(logit_of(leaf), leaf)[0]
@@ -32,9 +30,7 @@ def upsample(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
             y0, x0 = int(v), int(u)
             y1, x1 = min(y0 + 1, small.shape[0] - 1), min(x0 + 1, small.shape[1] - 1)
             f, g = v - y0, u - x0
-            out[y, x] = (small[y0, x0] * (1 - g) + small[y0, x1] * g) * (1 - f) + (
-                small[y1, x0] * (1 - g) + small[y1, x1] * g
-            ) * f
+            out[y, x] = (small[y0, x0] * (1 - g) + small[y0, x1] * g) * (1 - f) + (small[y1, x0] * (1 - g) + small[y1, x1] * g) * f
     return out
 
 

@@ -61,7 +61,10 @@ def dissect(maps: np.ndarray, labels: np.ndarray, ignore: np.ndarray | None, con
         mask = (large > limit) & kept
         # numpy's spacing is one unit in the last place
         ulp = np.spacing(np.maximum(np.abs(large.numpy()), np.abs(threshold)[:, None, None]))
-        uncertain += ((np.abs(large.numpy() - threshold[:, None, None]) <= 4 * ulp) & kept.numpy()).sum((1, 2))
+        near = np.abs(large.numpy() - threshold[:, None, None]) <= 4 * ulp
+        # Zeros interpolate to exactly zero in any order of operations, so nothing is open there.
+        exact = (large.numpy() == 0) & (threshold[:, None, None] == 0)
+        uncertain += (near & ~exact & kept.numpy()).sum((1, 2))
         areas += mask.sum((1, 2)).numpy()
         active += mask.any(2).any(1).numpy()
         positions += int(kept.sum())

@@ -20,49 +20,97 @@ def bilinear_grid(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.
     scale = np.float32(source) / np.float32(target)
     place = np.maximum((np.arange(target, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5), np.float32(0))
     low = np.minimum(place.astype(np.int32), source - 1)
-    return low, np.minimum(low + 1, source - 1).astype(np.int32), (place - low).astype(np.float32)
+    high = np.minimum(low + 1, source - 1).astype(np.int32)
+    # At the border both neighbours are the same cell; a weight of zero keeps its value exact instead of nearly so.
+    return low, high, np.where(high > low, place - low, 0).astype(np.float32)
+
+
+@numba.njit(inline="always")
+def _reaches(top, limit):  # type: ignore[no-untyped-def]
+    """Whether an interpolation of values up to ``top`` can lie above ``limit``. Rounding may lift it by units in the last place."""
+    return top + abs(top) * np.float32(1e-6) > limit
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_lo, col_hi, col_f, unit_bins, shared_bins, image_bins):  # type: ignore[no-untyped-def]
-    """Add the positions of ``maps`` to bins; see :mod:`microtome.capture.recorders.tally`."""
+def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_hi, col_f, unit_bins, shared_bins, image_bins):  # type: ignore[no-untyped-def]
+    """Add the positions of ``maps`` to bins; see :mod:`microtome.capture.recorders.tally`.
+
+    ``col_cell`` int32 [width + 1]: first output column of every source cell, so that whole cells can be skipped.
+    """
     images, units, height, width = maps.shape
     points = thresholds.shape[1]
     layers = labels.shape[1]
     one = np.float32(1)
     for u in numba.prange(units):
         lowest = thresholds[u, 0]
+        limits = thresholds[u]
         row = np.empty(width, np.float32)
+        shared = np.zeros(shared_bins.shape[1:], np.int32)  # small enough for the cache, unlike the whole table
         for i in range(images):
             top = maps[i, u, 0, 0]
             for y in range(height):
                 for x in range(width):
                     top = max(top, maps[i, u, y, x])
-            if not top > lowest:
+            if not _reaches(top, lowest):
                 continue
             reached = -1
             for y in range(row_lo.shape[0]):
                 f = row_f[y]
                 a, b = row_lo[y], row_hi[y]
-                best = -np.inf
                 for x in range(width):
                     row[x] = maps[i, u, a, x] * (one - f) + maps[i, u, b, x] * f
-                    best = max(best, row[x])
-                if not best > lowest:
-                    continue
-                for x in range(col_lo.shape[0]):
-                    value = row[col_lo[x]] * (one - col_f[x]) + row[col_hi[x]] * col_f[x]
-                    if not value > lowest or labels[i, 0, y, x] == 65535:
+                for c in range(width):
+                    left = row[c]
+                    right = row[min(c + 1, width - 1)]
+                    if not _reaches(max(left, right), lowest):
                         continue
-                    g = 0
-                    while g + 1 < points and value > thresholds[u, g + 1]:
-                        g += 1
-                    reached = max(reached, g)
-                    unit_bins[u, g] += 1
-                    for k in range(layers):
-                        shared_bins[u, labels[i, k, y, x], g] += 1
+                    for x in range(col_cell[c], col_cell[c + 1]):
+                        value = left * (one - col_f[x]) + right * col_f[x]
+                        if not value > lowest or labels[i, 0, y, x] == 65535:
+                            continue
+                        g = 0
+                        while g + 1 < points and value > limits[g + 1]:
+                            g += 1
+                        reached = max(reached, g)
+                        unit_bins[u, g] += 1
+                        for k in range(layers):
+                            shared[labels[i, k, y, x], g] += 1
             if reached >= 0:
                 image_bins[u, reached] += 1
+        for c in range(shared.shape[0]):
+            for g in range(points):
+                shared_bins[u, c, g] += shared[c, g]
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def summary_kernel(maps, mean, squares, low, high, peaks, sites):  # type: ignore[no-untyped-def]
+    """Moments, extremes and peaks of float32 [B, units, h, w], reading every value once from memory.
+
+    ``mean`` and ``squares`` float64 [B, units]: mean and sum of squared deviations of each map, to be merged afterwards.
+    """
+    images, units, height, width = maps.shape
+    cells = height * width
+    for u in numba.prange(units):
+        for i in range(images):
+            total = 0.0
+            least = maps[i, u, 0, 0]
+            most, where = least, 0
+            for y in range(height):
+                for x in range(width):
+                    value = maps[i, u, y, x]
+                    total += value
+                    if value > most:
+                        most, where = value, y * width + x
+                    least = min(least, value)
+            middle = total / cells
+            spread = 0.0
+            for y in range(height):
+                for x in range(width):
+                    away = maps[i, u, y, x] - middle
+                    spread += away * away
+            mean[i, u], squares[i, u] = middle, spread
+            low[i, u], high[i, u] = least, most
+            peaks[i, u], sites[i, u] = most, where
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -98,7 +146,7 @@ def permuted_kernel(maps, thresholds, labels, partner, row_lo, row_hi, row_f, co
             for y in range(height):
                 for x in range(width):
                     top = max(top, maps[i, u, y, x])
-            if not top > limit:
+            if not _reaches(top, limit):
                 continue
             n = 0
             for y in range(row_lo.shape[0]):
@@ -108,7 +156,7 @@ def permuted_kernel(maps, thresholds, labels, partner, row_lo, row_hi, row_f, co
                 for x in range(width):
                     row[x] = maps[i, u, a, x] * (one - f) + maps[i, u, b, x] * f
                     best = max(best, row[x])
-                if not best > limit:
+                if not _reaches(best, limit):
                     continue
                 for x in range(col_lo.shape[0]):
                     if row[col_lo[x]] * (one - col_f[x]) + row[col_hi[x]] * col_f[x] > limit:

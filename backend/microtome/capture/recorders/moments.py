@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +27,12 @@ class Moments:
         self.mean, self.squares = np.zeros(units), np.zeros(units)
         self.minimum, self.maximum = np.full(units, np.inf), np.full(units, -np.inf)
 
-    def update(self, maps: torch.Tensor) -> None:
-        """float32 [B, units, height, width]."""
-        rows = maps.detach().transpose(0, 1).flatten(1)
-        variance, mean = torch.var_mean(rows.double(), dim=1, correction=0)
-        low, high = torch.aminmax(rows, dim=1)
-        self._add(
-            rows.shape[1], mean.cpu().numpy(), variance.cpu().numpy() * rows.shape[1],
-            low.cpu().numpy().astype(np.float64), high.cpu().numpy().astype(np.float64),
-        )  # fmt: skip
+    def update(
+        self, mean: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], low: npt.NDArray, high: npt.NDArray, cells: int
+    ) -> None:
+        """Maps by their own moments, [B, units] each: mean, sum of squared deviations, extremes; ``cells`` values per map."""
+        for row in range(len(mean)):
+            self._add(cells, mean[row], squares[row], low[row], high[row])
 
     def _add(self, count: int, mean: npt.NDArray, squares: npt.NDArray, low: npt.NDArray, high: npt.NDArray) -> None:
         total = self.count + count

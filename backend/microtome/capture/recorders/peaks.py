@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 
 class Peaks:
@@ -14,14 +13,10 @@ class Peaks:
         self.values = np.full((examples, units), np.nan, np.float32)
         self.sites = np.full((examples, units), -1, np.int32)
 
-    def update(self, maps: torch.Tensor, start: int) -> None:
-        """float32 [B, units, height, width] of the examples from ``start`` on."""
-        flat = maps.detach().flatten(2)
-        values = flat.amax(2)
-        # argmax alone does not promise the first of several equal maxima; comparing does.
-        sites = (flat == values[:, :, None]).to(torch.uint8).argmax(2) if flat.is_cuda else flat.argmax(2)
-        self.values[start : start + len(maps)] = values.cpu().numpy()
-        self.sites[start : start + len(maps)] = sites.cpu().numpy()
+    def update(self, values: npt.NDArray[np.float32], sites: npt.NDArray[np.int32], start: int) -> None:
+        """Maxima and their sites, [B, units], of the examples from ``start`` on."""
+        self.values[start : start + len(values)] = values
+        self.sites[start : start + len(values)] = sites
 
     def merge(self, other: Peaks) -> None:
         """Take over the examples that ``other`` has seen."""

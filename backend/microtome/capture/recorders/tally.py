@@ -4,8 +4,8 @@ A unit's mask is its map, bilinear to the size of the labels with half-pixel cen
 of operations is fixed: float32, first between rows (``a * (1 - f) + b * f``), then between columns. A position above the
 threshold of quantile g but not of g + 1 is counted in bin g; sums from the top give the counts at every quantile.
 
-Interpolation never exceeds the largest of its neighbours, so maps and rows whose maximum stays at or below the lowest
-threshold are skipped without changing a count.
+Interpolation exceeds the largest of its neighbours by no more than rounding, so maps and rows whose maximum stays below the
+lowest threshold by more than that are skipped without changing a count: counts do not depend on which quantiles are offered.
 """
 
 from __future__ import annotations
@@ -24,15 +24,32 @@ IGNORED = np.uint16(65_535)
 class Counts:
     """int64 counts over all positions that are not ignored.
 
-    ``unit_areas`` [units, points]; ``shared`` [units, concepts, points]; ``concept_areas`` [concepts];
-    ``images_active`` [units, points]: images with at least one position above; ``positions``: the total.
+    ``unit_areas`` [units, points]; ``shared`` [units, concepts, points]; ``images_active`` [units, points]: images with at
+    least one position above.
     """
 
     unit_areas: npt.NDArray[np.int64]
     shared: npt.NDArray[np.int64]
-    concept_areas: npt.NDArray[np.int64]
     images_active: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptAreas:
+    """Positions of every concept, int64 [concepts], and of all together. The same for every layer."""
+
+    areas: npt.NDArray[np.int64]
     positions: int
+
+    @classmethod
+    def of(cls, labels: npt.NDArray[np.uint16], concepts: int) -> ConceptAreas:
+        """Of uint16 [n, L, h, w]; positions that are IGNORED in the first map are left out."""
+        areas, positions = np.zeros(concepts + 1, np.int64), 0
+        for maps in labels:
+            kept = maps[0] != IGNORED
+            positions += int(kept.sum())
+            for layer in maps:
+                areas += np.bincount(layer[kept], minlength=concepts + 1)
+        return cls(areas[1:], positions)
 
 
 class Tally:
@@ -49,34 +66,32 @@ class Tally:
         self._units = np.zeros((units, points), np.int64)
         self._shared = np.zeros((units, concepts + 1, points), np.int64)
         self._images = np.zeros((units, points), np.int64)
-        self._concepts = np.zeros(concepts + 1, np.int64)
-        self._positions = 0
         self._size = size
 
     def update(self, maps: npt.NDArray[np.float32], labels: npt.NDArray[np.uint16]) -> None:
         """float32 [B, units, h, w] and uint16 [B, L, *size]; a position that is IGNORED in the first map is left out."""
-        rows, columns = bilinear_grid(maps.shape[2], self._size[0]), bilinear_grid(maps.shape[3], self._size[1])
-        tally_kernel(np.ascontiguousarray(maps), self._thresholds, labels, *rows, *columns, self._units, self._shared, self._images)
-        kept = labels[:, 0] != IGNORED
-        self._positions += int(kept.sum())
-        for index in range(labels.shape[1]):
-            self._concepts += np.bincount(labels[:, index][kept], minlength=len(self._concepts))[: len(self._concepts)]
+        rows, (low, high, weight) = bilinear_grid(maps.shape[2], self._size[0]), bilinear_grid(maps.shape[3], self._size[1])
+        cells = np.searchsorted(low, np.arange(maps.shape[3] + 1)).astype(np.int32)
+        tally_kernel(
+            np.ascontiguousarray(maps),
+            self._thresholds,
+            labels,
+            *rows,
+            cells,
+            high,
+            weight,
+            self._units,
+            self._shared,
+            self._images,
+        )
 
     def merge(self, other: Tally) -> None:
         self._units += other._units
         self._shared += other._shared
         self._images += other._images
-        self._concepts += other._concepts
-        self._positions += other._positions
 
     def finish(self) -> Counts:
         def from_top(bins: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
             return np.ascontiguousarray(np.cumsum(bins[..., ::-1], axis=-1)[..., ::-1])
 
-        return Counts(
-            from_top(self._units),
-            from_top(self._shared[:, 1:]),
-            self._concepts[1:].copy(),
-            from_top(self._images),
-            self._positions,
-        )
+        return Counts(from_top(self._units), from_top(self._shared[:, 1:]), from_top(self._images))

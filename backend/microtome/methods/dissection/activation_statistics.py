@@ -47,7 +47,7 @@ def activation_statistics(  # type: ignore[no-untyped-def]
     with run_pass(model, probe, chosen, indices, run) as done:
         for number, layer in enumerate(chosen):
             run.check()
-            maps, moments = done.spool[layer.name], done.moments[layer.name].finish()
+            maps, (moments, _, _) = done.spool[layer.name], done.summaries[layer.name].finish()
             thresholds = exact_thresholds(maps, GRID)
             histogram = Histogram(moments.minimum, moments.maximum)
             histogram.update(maps)

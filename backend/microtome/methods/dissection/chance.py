@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microtome.capture.kernels import bilinear_grid, permuted_kernel
-from microtome.capture.recorders.tally import Counts
+from microtome.capture.recorders.tally import ConceptAreas
 from microtome.core.context import RunContext
 
 _UNITS = 16
@@ -16,7 +16,7 @@ def permutation_chance(
     maps: npt.NDArray[np.float32],
     thresholds: npt.NDArray[np.float32],
     labels: npt.NDArray[np.uint16],
-    counts: Counts,
+    concepts: ConceptAreas,
     permutations: int,
     seed: int,
     run: RunContext,
@@ -29,16 +29,15 @@ def permutation_chance(
     partner = np.stack([generator.permutation(len(maps)) for _ in range(permutations)]).astype(np.int32)
     rows = bilinear_grid(maps.shape[2], labels.shape[2])
     columns = bilinear_grid(maps.shape[3], labels.shape[3])
-    concepts = len(counts.concept_areas)
     best = np.empty((maps.shape[1], permutations))
     for start in range(0, maps.shape[1], _UNITS):
         run.check()
         run.progress(start, maps.shape[1], "units permuted")
         part = np.ascontiguousarray(maps[:, start : start + _UNITS])
         areas = np.zeros((part.shape[1], permutations), np.int64)
-        shared = np.zeros((part.shape[1], permutations, concepts + 1), np.int64)
+        shared = np.zeros((part.shape[1], permutations, len(concepts.areas) + 1), np.int64)
         permuted_kernel(part, thresholds[start : start + _UNITS], labels, partner, *rows, *columns, areas, shared)
         both = shared[:, :, 1:].astype(np.float64)
-        union = areas[:, :, None] + counts.concept_areas[None, None, :] - both
+        union = areas[:, :, None] + concepts.areas[None, None, :] - both
         best[start : start + _UNITS] = np.divide(both, union, out=np.zeros_like(both), where=union > 0).max(axis=2)
     return np.quantile(best, 0.95, axis=1)

@@ -8,8 +8,7 @@ from pydantic import Field
 from microtome.capture.kernels import set_threads
 from microtome.capture.recorders.exemplars import BANDS, choose_exemplars
 from microtome.capture.recorders.histogram import Histogram
-from microtome.capture.recorders.moments import MomentStats
-from microtome.capture.recorders.tally import Counts, Tally
+from microtome.capture.recorders.tally import ConceptAreas, Tally
 from microtome.capture.recorders.thresholds import GRID, exact_thresholds
 from microtome.capture.run import label_size, read_labels
 from microtome.core.context import RunContext
@@ -81,21 +80,26 @@ def dissection(*, model: Model, probe: ProbeSet, layers: list[str] | None = None
     with run_pass(model, probe, chosen, indices, run) as done:
         size = label_size(model.preprocess.size)
         labels = read_labels(model, probe, indices, size, run) if probe.concepts else None
+        concepts = len(probe.concepts)
+        areas = (
+            ConceptAreas.of(labels, concepts)
+            if labels is not None
+            else ConceptAreas(np.zeros(0, np.int64), len(indices) * size[0] * size[1])
+        )
         for number, layer in enumerate(chosen):
             run.progress(number, len(chosen), "layers counted")
-            results = _one_layer(model, probe, layer, done, labels, size, params, run)
+            results = _one_layer(model, probe, layer, done, labels, areas, size, params, run)
             run.publish(layer.name, results)
             done.spool.drop(layer.name)
             run.progress(number + 1, len(chosen), "layers counted")
     return {}
 
 
-def _one_layer(model, probe, layer: Layer, done: Pass, labels, size, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def _one_layer(model, probe, layer: Layer, done: Pass, labels, areas: ConceptAreas, size, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """All results of one layer, from its spooled activations."""
     maps = done.spool[layer.name]
     thresholds = exact_thresholds(maps, GRID)
-    moments: MomentStats = done.moments[layer.name].finish()
-    peaks, sites = done.peaks[layer.name].finish()
+    moments, peaks, sites = done.summaries[layer.name].finish()
     if not np.isfinite(moments.minimum).all() or not np.isfinite(moments.maximum).all():
         broken = np.flatnonzero(~np.isfinite(moments.maximum) | ~np.isfinite(moments.minimum))
         raise InvalidInput(
@@ -111,16 +115,16 @@ def _one_layer(model, probe, layer: Layer, done: Pass, labels, size, params: Par
         run.check()
         histogram.update(part)
         tally.update(part, labels[start : start + len(part)] if labels is not None else blank[: len(part)])
-    counts: Counts = tally.finish()
+    counts = tally.finish()
     chance = None
     if params.permutations and labels is not None:
         point = thresholds.at(params.quantile)
-        chance = permutation_chance(maps, thresholds.values[:, point], labels, counts, params.permutations, params.seed, run)
+        chance = permutation_chance(maps, thresholds.values[:, point], labels, areas, params.permutations, params.seed, run)
     bands = np.stack([thresholds.values[:, thresholds.at(q)] for q in BANDS], axis=1)
     slots, band_names = choose_exemplars(peaks, bands, params.exemplars, params.seed)
     units = np.arange(layer.units)[:, None]
     facts = LayerFacts(
-        layer=layer, thresholds=thresholds, moments=moments, counts=counts, histogram=histogram.finish(), peaks=peaks,
+        layer=layer, thresholds=thresholds, moments=moments, counts=counts, areas=areas, histogram=histogram.finish(), peaks=peaks,
         slots=slots, bands=band_names, sites=sites, slot_maps=maps[slots, units],
         input_size=model.preprocess.size, concepts=[c.key for c in probe.concepts], chance_best=chance,
     )  # fmt: skip

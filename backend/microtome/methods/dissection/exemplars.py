@@ -46,7 +46,7 @@ def exemplars(*, model: Model, probe: ProbeSet, layers: list[str] | None = None,
         for number, layer in enumerate(chosen):
             run.check()
             maps = done.spool[layer.name]
-            peaks, sites = done.peaks[layer.name].finish()
+            _, peaks, sites = done.summaries[layer.name].finish()
             slots, bands = choose_exemplars(
                 peaks, exact_thresholds(maps, tuple(sorted(BANDS))).values[:, ::-1], params.count, params.seed
             )

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from microtome.capture.recorders.moments import Moments
-from microtome.capture.recorders.peaks import Peaks
+from microtome.capture.recorders.summary import Summary
 from microtome.capture.run import BATCH, forward_pass, image_batches
 from microtome.capture.spool import Spool
 from microtome.core.context import RunContext
@@ -23,25 +22,19 @@ class Pass:
     """What one forward pass left behind, by layer name."""
 
     spool: Spool
-    moments: dict[str, Moments]
-    peaks: dict[str, Peaks]
+    summaries: dict[str, Summary]
 
 
 @contextmanager
 def run_pass(model: Model, probe: ProbeSet, layers: Sequence[Layer], indices: Sequence[int], run: RunContext) -> Iterator[Pass]:
     """One forward pass over ``indices`` of ``probe``; the spool is freed at the end of the block."""
     with Spool(layers, len(indices)) as spool:
-        done = Pass(
-            spool,
-            {x.name: Moments(x.units) for x in layers},
-            {x.name: Peaks(len(indices), x.units) for x in layers},
-        )
+        done = Pass(spool, {x.name: Summary(len(indices), x.units) for x in layers})
 
         def observe(start: int, _: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
             for name, values in maps.items():
-                done.moments[name].update(values)
-                done.peaks[name].update(values, start)
                 spool.write(name, start, values.cpu().numpy())
+                done.summaries[name].update(spool[name][start : start + len(values)], start)
 
         forward_pass(model, image_batches(model, probe, indices, BATCH), len(indices), layers, observe, run)
         yield done

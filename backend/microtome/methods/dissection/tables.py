@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microtome.capture.recorders.moments import MomentStats
-from microtome.capture.recorders.tally import Counts
+from microtome.capture.recorders.tally import ConceptAreas, Counts
 from microtome.capture.recorders.thresholds import GRID, Thresholds
 from microtome.models.layers import Layer
 from microtome.results import Column, Distribution, Gallery, Matrix, Result, Scorecard, UnitTable
@@ -24,6 +24,7 @@ class LayerFacts:
     thresholds: Thresholds
     moments: MomentStats
     counts: Counts
+    areas: ConceptAreas
     histogram: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
     peaks: npt.NDArray[np.float32]
     slots: npt.NDArray[np.int32]
@@ -93,7 +94,7 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
     point = facts.thresholds.at(quantile)
     images = len(facts.peaks)
     constant = moments.minimum == moments.maximum
-    score = scores(counts.shared[:, :, point], counts.unit_areas[:, point], counts.concept_areas, counts.positions)
+    score = scores(counts.shared[:, :, point], counts.unit_areas[:, point], facts.areas.areas, facts.areas.positions)
     has_concepts = bool(facts.concepts)
     best = score.iou.argmax(axis=1) if has_concepts else np.zeros(layer.units, np.int64)
     row = np.arange(layer.units)
@@ -145,11 +146,11 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
     }  # fmt: skip
     results["iou"] = Matrix(
         title=f"IoU of {layer.label} with concepts", rows=names, columns=facts.concepts, row_axis="unit", column_axis="concept",
-        quantity="IoU", grid=list(GRID), positions=counts.positions, layer=layer.name,
+        quantity="IoU", grid=list(GRID), positions=facts.areas.positions, layer=layer.name,
         arrays={
             "values": score.iou.astype(np.float32), "chance": score.chance.astype(np.float32),
             "ceiling": score.ceiling.astype(np.float32), "counts": counts.shared,
-            "row_areas": counts.unit_areas, "column_areas": counts.concept_areas,
+            "row_areas": counts.unit_areas, "column_areas": facts.areas.areas,
         },
     )  # fmt: skip
     results["summary"] = _summary(facts, table, chance, quantile, min_iou, permutations, spooled)
@@ -182,7 +183,7 @@ def _summary(
             "quantile": quantile,
             "min_iou": min_iou,
             "images": len(facts.peaks),
-            "positions": facts.counts.positions,
+            "positions": facts.areas.positions,
             "units": facts.layer.units,
             "detectors": len(detectors),
             "dead_units": int(sum(table.column("dead"))),
