@@ -77,7 +77,7 @@ def check(model: Any, probe: Any, layers: list[str], count: int) -> None:
             gap = np.abs(iou.arrays["counts"][:, :, point] - expected.shared)
             assert (gap <= expected.uncertain[:, None]).all()
             # the exception must stay the exception
-            assert expected.uncertain.sum() <= 1e-4 * expected.positions * len(maps[0])
+            assert expected.uncertain.sum() <= 1e-3 * expected.positions * len(maps[0])
             got = scores(
                 iou.arrays["counts"][:, :, point], iou.arrays["row_areas"][:, point], iou.arrays["column_areas"], iou.positions
             )

@@ -1,0 +1,107 @@
+"""Every registered method, also of other packages, keeps the contract; nothing here names a method."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from microtome.core.context import SilentContext
+from microtome.core.errors import InvalidInput, RunCancelled
+from microtome.methods.contract import MethodSpec
+from microtome.methods.registry import methods
+from microtome.results import KINDS
+from tests import micro
+
+ALL = list(methods().values())
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+def ids(spec: MethodSpec) -> str:
+    return spec.id
+
+
+def subjects(spec: MethodSpec, family: str) -> dict[str, Any]:
+    model, probe = micro.load(family), micro.probe()
+    layer = model.default_layers()[1].name
+    given: dict[str, Any] = {
+        "model": model,
+        "probe": probe,
+        "layers": [layer],
+        "units": {"layer": layer, "indices": [0, 2]},
+        "example": probe.example(0),
+        "targets": [1],
+    }
+    roles = {*spec.subjects, *spec.optional_subjects}
+    chosen = {role: value for role, value in given.items() if role in roles}
+    if spec.builds_on:
+        chosen["results"] = {needed: run_of(methods()[needed], family) for needed in spec.builds_on}
+    return chosen
+
+
+def run_of(spec: MethodSpec, family: str, run: SilentContext | None = None) -> dict[str, Any]:
+    """Results by part."""
+    run = run or SilentContext()
+    results = spec.function(**subjects(spec, family), params=spec.example_params, run=run)
+    return dict(run.published) if spec.partition else {"": results}
+
+
+@pytest.mark.parametrize("family", ["resnet", "vit"])
+@pytest.mark.parametrize("spec", ALL, ids=ids)
+def test_returns_what_it_says_and_is_deterministic(spec: MethodSpec, family: str) -> None:
+    first, again = run_of(spec, family), run_of(spec, family)
+    assert first
+    for part, results in first.items():
+        assert {r.kind for r in results.values()} <= set(spec.returns)
+        for name, result in results.items():
+            other = again[part][name]
+            assert result.model_dump_json() == other.model_dump_json()
+            for array, values in result.arrays.items():
+                np.testing.assert_array_equal(values, other.arrays[array])
+
+
+@pytest.mark.parametrize("spec", ALL, ids=ids)
+def test_results_survive_a_round_trip(spec: MethodSpec) -> None:
+    for results in run_of(spec, "resnet").values():
+        for result in results.values():
+            copy = KINDS[result.kind](**json.loads(result.model_dump_json()), arrays=dict(result.arrays))
+            assert copy.model_dump_json() == result.model_dump_json()
+
+
+@pytest.mark.parametrize("spec", ALL, ids=ids)
+def test_refuses_bad_parameters_by_name(spec: MethodSpec) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        spec.parse({"no_such_parameter": 1})
+    assert caught.value.field == "params.no_such_parameter"
+    for name, schema in spec.params.model_json_schema().get("properties", {}).items():
+        with pytest.raises(InvalidInput) as caught:
+            spec.parse({name: {"not": "a value"}})
+        assert caught.value.field is not None
+        assert caught.value.field.startswith(f"params.{name}")
+        assert schema.get("description"), f"{spec.id}.{name} has no help text"
+
+
+@pytest.mark.parametrize("spec", [s for s in ALL if s.id != "predict"], ids=ids)
+def test_honours_cancel(spec: MethodSpec) -> None:
+    class Cancelled(SilentContext):
+        cancelled = True
+
+        def check(self) -> None:
+            raise RunCancelled("stopped")
+
+    given = subjects(spec, "resnet")
+    with pytest.raises(RunCancelled):
+        spec.function(**given, params=spec.example_params, run=Cancelled())
+
+
+@pytest.mark.parametrize("spec", ALL, ids=ids)
+def test_manifest_is_complete(spec: MethodSpec) -> None:
+    manifest = spec.manifest()
+    Draft202012Validator(json.loads((SCHEMAS / "methods.json").read_text())).validate([manifest])
+    assert manifest["summary"].endswith((".", ")"))
+    assert manifest["question"].endswith("?")
+    assert spec.params.model_validate(manifest["example_params"]) == spec.example_params

@@ -1,0 +1,123 @@
+"""The command line as a user runs it, in processes of its own, against its documented JSON schemas."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests import micro
+
+SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+def microtome(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "MICROTOME_DATA_DIR": str(data), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "microtome.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def checked(data: Path, schema: str, *arguments: str) -> Any:
+    done = microtome(data, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    Draft202012Validator(json.loads((SCHEMAS / f"{schema}.json").read_text())).validate(document)
+    return document
+
+
+def test_methods_list_and_one(data: Path) -> None:
+    listed = checked(data, "methods", "methods")
+    assert {"dissection", "grad-cam", "integrated-gradients", "occlusion", "ablate-units", "unit-map"} <= {m["id"] for m in listed}
+    done = microtome(data, "methods", "occlusion")
+    assert "window" in done.stdout
+    assert microtome(data, "methods", "nope").returncode == 2
+
+
+@pytest.mark.parametrize("family", ["resnet", "vit"])
+def test_dissection_of_a_saved_model_then_the_same_from_the_cache(data: Path, family: str) -> None:
+    arguments = (
+        "run", "dissection", "--model", f"path:{micro.model_folder(family)}", "--probe", f"path:{micro.write_probe(micro.ROOT / 'cli')}",
+    )  # fmt: skip
+    first = checked(data, "dissection", *arguments)
+    assert first["forward_passes"] == 12
+    assert not first["cached"]
+    assert sum(x["units"] for x in first["layers"].values()) == {"resnet": 8 + 8 + 12 + 16 + 24 + 24, "vit": 72}[family]
+    for layer in first["layers"].values():
+        assert layer["detectors"] == sum(layer["detectors_by_category"].values())
+    again = checked(data, "dissection", *arguments)
+    assert again["cached"]
+    assert again["forward_passes"] == 0
+    assert {k: {**v} for k, v in again["layers"].items()} == first["layers"]
+
+
+def test_one_example_with_parameters_and_export(data: Path, tmp_path: Path) -> None:
+    document = checked(
+        data, "run", "run", "integrated-gradients", "--model", f"path:{micro.model_folder('resnet')}", "--probe",
+        f"path:{micro.write_probe(micro.ROOT / 'cli')}", "--example", "3", "--target", "1", "--param", "steps=4",
+        "--param", "baseline=blur",
+    )  # fmt: skip
+    assert document["results"][0]["document"]["target_indices"] == [1]
+    key = document["results"][0]["key"]
+    done = microtome(data, "export", key[:10], "--format", "npz", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
+
+
+def test_lists_and_removal(data: Path) -> None:
+    models = checked(data, "list", "models", "list")
+    assert models["items"]
+    checked(data, "list", "probes", "list")
+    assert microtome(data, "models", "remove", models["items"][0]["slug"]).returncode == 0
+    assert len(checked(data, "list", "models", "list")["items"]) == len(models["items"]) - 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("run", "nope", "--model", "builtin:tinyplaces-resnet"), "Methods:"),
+        (("run", "predict", "--model", "path:/nowhere"), "no folder"),
+        (("run", "predict", "--model", "hf:some/model"), "cannot be loaded"),
+        (("run", "predict"), "--help"),
+        (("run", "predict", "--model", "{model}", "--example", "3"), "needs --probe"),
+        (("run", "predict", "--model", "{model}", "--probe", "{probe}", "--example", "99"), "numbered from 0"),
+        (("run", "occlusion", "--model", "{model}", "--probe", "{probe}", "--example", "1", "--param", "window=0"), "window"),
+        (("run", "occlusion", "--model", "{model}", "--probe", "{probe}", "--example", "1", "--param", "windows=3"), "windows"),
+        (("run", "dissection", "--model", "{model}", "--probe", "{probe}", "--layer", "nope"), "nope"),
+        (("run", "ablate-units", "--model", "{model}", "--probe", "{probe}", "--layer", "stem", "--unit", "999"), "999"),
+        (("export", "zz"), "not a key"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_what_to_do(
+    data: Path, arguments: tuple[str, ...], words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, which saves importing torch eleven times; the exit status and both streams are the real ones."""
+    from microtome.cli import main
+    from microtome.core.settings import settings
+
+    places = {"model": f"path:{micro.model_folder('resnet')}", "probe": f"path:{micro.write_probe(micro.ROOT / 'cli')}"}
+    monkeypatch.setenv("MICROTOME_DATA_DIR", str(data))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(sys, "argv", ["microtome", *(a.format(**places) for a in arguments)])
+    settings.cache_clear()
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    finally:
+        settings.cache_clear()
+    shown = capsys.readouterr()
+    assert stopped.value.code in (1, 2)
+    assert words in shown.err
+    assert "Traceback" not in shown.err
+    assert len(shown.err.strip().split("\n")) == 1
+    assert shown.out == ""
