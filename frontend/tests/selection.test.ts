@@ -28,7 +28,7 @@ describe("the address", () => {
   it("carries Explain", () => {
     const v = emptyView();
     Object.assign(v, { screen: "explain", model: "m", probe: "p" });
-    v.explain = { example: "tinyplaces:17", methods: ["occlusion"], targets: [3, 1], opacity: 0.5, clip: 99, scale: "own", params: { occlusion: { window: 8 } }, subset: "wrong", true_class: 2 };
+    v.explain = { example: "tinyplaces:17", methods: ["grad-cam"], targets: [3, 1], opacity: 0.5, clip: 99, scale: "own", params: { occlusion: { window: 8 } }, subset: "wrong", true_class: 2 };
     expect(decode(...split(encode({ name: "explain" }, v, null))).view).toEqual(v);
   });
   it("names a unit by a stable path", () => {

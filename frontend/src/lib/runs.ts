@@ -28,6 +28,6 @@ export function subjectsText(subjects: Record<string, unknown>): string {
   const name = (x: unknown): string => (typeof x === "string" ? x : x && typeof x === "object" ? String((x as { slug?: string; name?: string }).slug ?? (x as { name?: string }).name ?? "") : "");
   const parts = [name(s.model), s.units && `${s.units.layer} / ${s.units.indices.length > 3 ? plural(s.units.indices.length, "unit") : s.units.indices.join(", ")}`].filter(Boolean).join(" / ");
   const more = [name(s.probe) && `× ${name(s.probe)}`, s.layers?.length && plural(s.layers.length, "layer"), s.example, s.source].filter(Boolean).join(", ");
-  return [parts, more].filter(Boolean).join(" ");
+  return more.startsWith("×") ? `${parts} ${more}` : [parts, more].filter(Boolean).join(", ");
 }
-export const cost = (s: number | null | undefined): string => (s === null || s === undefined ? "" : `, about ${seconds(s)}`);
+export const cost = (s: number | null | undefined): string => (s === null || s === undefined ? "" : s < 1 ? ", under 1 s" : `, about ${seconds(s)}`);

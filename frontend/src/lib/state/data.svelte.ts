@@ -13,6 +13,9 @@ class Data {
   /** Grows when an annotation changed somewhere; what shows labels reads it. */
   annotated = $state(0);
 
+  /** Dissections started here: the map of units follows them. */
+  mapAfter = new Set<string>();
+
   /** Model and probe as the routes want them; null until both are known. */
   get at(): api.At | null {
     const { model, probe } = view.state;
@@ -59,6 +62,7 @@ class Data {
     live.on("run", (run: Run) => {
       const known = this.runs.find((r) => r.id === run.id);
       this.runs = known ? this.runs.map((r) => (r.id === run.id ? run : r)) : [run, ...this.runs];
+      if (run.state === "done" && this.mapAfter.delete(run.id)) void api.submit({ method: "unit-map", subjects: { model: String(run.subjects.model), probe: String(run.subjects.probe) }, priority: "batch" }).catch(() => undefined);
       const parts = (r: Run | undefined): string => (r ? r.state + r.parts.filter((p) => p.done).length : "");
       if (parts(known) !== parts(run)) settle();
     });

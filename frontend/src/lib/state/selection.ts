@@ -5,7 +5,7 @@ export const emptySelection = (): Selection => ({
   layers: [], concepts: [], not_concepts: [], categories: [], iou: null, density: null, detector: null, labelled: null, text: null, brush: null,
 });
 export const emptyExplain = (): ExplainState => ({
-  example: null, methods: ["grad-cam", "integrated-gradients"], targets: [], opacity: 0.8, clip: 99.5, scale: "shared", params: {}, subset: "all", true_class: null,
+  example: null, methods: ["grad-cam", "integrated-gradients", "occlusion"], targets: [], opacity: 0.8, clip: 99.5, scale: "shared", params: {}, subset: "all", true_class: null,
 });
 export const emptyView = (): ViewState => ({
   version: 1, screen: "home", model: null, probe: null, selection: emptySelection(), selected: null, pinned: [], quantile: 0.995, sort: "iou",
