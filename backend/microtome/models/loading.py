@@ -86,6 +86,7 @@ def _pretrained(folder: Path) -> nn.Module:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
         raise NotFound(f"'{folder}' has a config.json but no weights (model.safetensors).", field="source")
     try:

@@ -1,0 +1,65 @@
+"""Writes docs/methods/ from the registry: one page per method, and an index. A test fails when they are out of date."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from microtome.methods.contract import MethodSpec
+from microtome.methods.registry import methods
+
+FOLDER = Path(__file__).parent / "methods"
+
+
+def allowed(schema: dict[str, Any]) -> str:
+    """What a parameter may be, in words."""
+    kinds = [k for k in schema.get("anyOf", [schema]) if k.get("type") != "null"]
+    one = {**schema, **kinds[0]} if kinds else schema
+    if "enum" in one:
+        return ", ".join(f"`{v}`" for v in one["enum"])
+    low, high = one.get("minimum", one.get("exclusiveMinimum")), one.get("maximum", one.get("exclusiveMaximum"))
+    bounds = f", {low} to {high}" if low is not None and high is not None else f", at least {low}" if low is not None else ""
+    return f"{one.get('type', 'any')}{bounds}"
+
+
+def page(spec: MethodSpec) -> str:
+    """The Markdown page of one method."""
+    lines = [
+        f"# {spec.title}", "", f"*{spec.question}*", "", inspect.cleandoc(spec.function.__doc__ or ""), "",
+        "| | |", "|---|---|", f"| id | `{spec.id}` |", f"| version | {spec.version} |",
+        f"| asked of | {', '.join(f'`{s}`' for s in spec.subjects)} |",
+    ]  # fmt: skip
+    if spec.optional_subjects:
+        lines.append(f"| may be given | {', '.join(f'`{s}`' for s in spec.optional_subjects)} |")
+    if spec.builds_on:
+        lines.append(f"| builds on | {', '.join(f'[{b}]({b}.md)' for b in spec.builds_on)} |")
+    lines += [f"| returns | {', '.join(f'`{r}`' for r in spec.returns)} |", f"| source | {spec.cite} |", ""]
+    properties = spec.params.model_json_schema().get("properties", {})
+    if properties:
+        lines += ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
+        for name, schema in properties.items():
+            lines.append(f"| `{name}` | `{schema.get('default')}` | {allowed(schema)} | {schema.get('description', '')} |")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def pages() -> dict[str, str]:
+    """File name -> text of every page."""
+    found = {f"{spec.id}.md": page(spec) for spec in methods().values()}
+    rows = [f"| [{s.title}]({s.id}.md) | {s.question} | {', '.join(s.subjects)} |" for s in methods().values()]
+    head = "# Methods\n\nGenerated from the registry by `make docs`.\n\n| method | question | asked of |\n|---|---|---|\n"
+    return {"README.md": head + "\n".join(rows) + "\n", **found}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.md"):
+        old.unlink()
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    print(f"{len(pages())} pages in {FOLDER}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
