@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+
 from microtome.core.settings import Settings
 
 ROOT = Path(__file__).parents[1]

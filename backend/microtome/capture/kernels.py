@@ -174,4 +174,5 @@ def permuted_kernel(maps, thresholds, labels, partner, row_lo, row_hi, row_f, co
 
 def set_threads(count: int) -> None:
     """Threads of the kernels; 0 takes all cores."""
-    numba.set_num_threads(max(1, min(count or os.cpu_count() or 1, numba.config.NUMBA_NUM_THREADS)))
+    available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    numba.set_num_threads(max(1, min(count or os.cpu_count() or 1, available)))

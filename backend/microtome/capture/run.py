@@ -22,9 +22,7 @@ _AHEAD = 4
 Observer = Callable[[int, torch.Tensor, dict[str, torch.Tensor]], None]
 
 
-def read_ahead(
-    read: Callable[[int, int], npt.NDArray | torch.Tensor], total: int, batch: int
-) -> Iterator[tuple[int, torch.Tensor]]:
+def read_ahead(read: Callable[[int, int], npt.NDArray | torch.Tensor], total: int, batch: int) -> Iterator[tuple[int, torch.Tensor]]:
     """Batches in order, decoded by a thread of their own while the network computes."""
     ready: queue.Queue[tuple[int, torch.Tensor] | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
@@ -115,9 +113,7 @@ def image_batches(model: Model, probe: ProbeSet, indices: Sequence[int], batch: 
     return read_ahead(read, len(indices), batch)
 
 
-def read_labels(
-    model: Model, probe: ProbeSet, indices: Sequence[int], size: tuple[int, int], run: RunContext
-) -> npt.NDArray[np.uint16]:
+def read_labels(model: Model, probe: ProbeSet, indices: Sequence[int], size: tuple[int, int], run: RunContext) -> npt.NDArray[np.uint16]:
     """uint16 [n, L, *size]: concept labels through the model's own geometry; ignored positions are 65535 in every map."""
     geometry = model.preprocess.geometry
     out: npt.NDArray[np.uint16] | None = None

@@ -42,7 +42,7 @@ def _row(name: str, spec: dict[str, Any]) -> list[str]:
     kinds = spec.get("anyOf", [spec])
     bounds = next((k for k in kinds if k.get("type") != "null"), spec)
     if "enum" in spec or "enum" in bounds:
-        allowed = ", ".join(map(str, spec.get("enum", bounds.get("enum"))))
+        allowed = ", ".join(map(str, spec.get("enum") or bounds["enum"]))
     else:
         low, high = bounds.get("minimum", bounds.get("exclusiveMinimum")), bounds.get("maximum", bounds.get("exclusiveMaximum"))
         allowed = f"{number(low)} to {number(high)}" if low is not None or high is not None else bounds.get("type", "")

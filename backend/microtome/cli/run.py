@@ -129,6 +129,4 @@ def _print(document: dict[str, Any]) -> None:
             title, note = result["document"]["title"], result["document"]["note"]
             print_table(title, ["", "value", "unit", "95 % from", "to", "chance from", "to"], rows, note)
     how = "from the cache, without running the model" if document["cached"] else f"in {document['seconds']:.1f} s"
-    typer.echo(
-        f"{len(document['results'])} results, {how}. Keys: " + ", ".join(sorted({r["key"][:12] for r in document["results"]})[:6])
-    )
+    typer.echo(f"{len(document['results'])} results, {how}. Keys: " + ", ".join(sorted({r["key"][:12] for r in document["results"]})[:6]))

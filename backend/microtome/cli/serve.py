@@ -50,9 +50,7 @@ def _listen(values: Settings) -> socket.socket:
         listener.bind((values.host, values.port))
     except OSError as error:
         listener.close()
-        raise Unavailable(
-            f"Port {values.port} of {values.host} cannot be used: {error.strerror}. Choose another with --port."
-        ) from None
+        raise Unavailable(f"Port {values.port} of {values.host} cannot be used: {error.strerror}. Choose another with --port.") from None
     return listener
 
 

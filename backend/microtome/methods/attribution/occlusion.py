@@ -51,16 +51,12 @@ def occlusion(*, model: Model, example: Example, targets: list[int] | None = Non
     chosen, logits = resolve_targets(model, inputs, targets)
     height, width = inputs.shape[2:]
     if params.window > min(height, width):
-        raise InvalidInput(
-            f"A window of {params.window} does not fit into an input of {width} x {height} pixels.", field="params.window"
-        )
+        raise InvalidInput(f"A window of {params.window} does not fit into an input of {width} x {height} pixels.", field="params.window")
     if params.stride > params.window:
         raise InvalidInput("A stride larger than the window leaves pixels that are never covered.", field="params.stride")
     cover = baseline_input(model, inputs, params.baseline)
     places = [
-        (y, x)
-        for y in window_starts(height, params.window, params.stride)
-        for x in window_starts(width, params.window, params.stride)
+        (y, x) for y in window_starts(height, params.window, params.stride) for x in window_starts(width, params.window, params.stride)
     ]
     total = torch.zeros(len(chosen), height, width, dtype=torch.float64, device=inputs.device)
     times = torch.zeros(height, width, dtype=torch.float64, device=inputs.device)

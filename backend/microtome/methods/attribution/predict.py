@@ -31,8 +31,7 @@ def predict(*, model: Model, example: Example, params: MethodParams, run: RunCon
     _, logits = resolve_targets(model, prepare(model, example), None)
     chances = logits.double().softmax(0).tolist()
     scores = [
-        Scorecard.Score(name=name, value=p, unit="probability", group="class")
-        for name, p in zip(model.classes, chances, strict=True)
+        Scorecard.Score(name=name, value=p, unit="probability", group="class") for name, p in zip(model.classes, chances, strict=True)
     ]
     return {"prediction": Scorecard(title="Prediction", scores=scores, facts={"predicted": int(np.argmax(chances))})}
 

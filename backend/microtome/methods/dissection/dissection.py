@@ -110,11 +110,11 @@ def _one_layer(model, probe, layer: Layer, done: Pass, labels, areas: ConceptAre
     histogram = Histogram(moments.minimum, moments.maximum)
     # Without concept masks the tally still counts images and positions above every threshold.
     tally = Tally(thresholds.values, len(probe.concepts), size)
-    blank = None if labels is not None else np.zeros((_CHUNK, 1, *size), np.uint16)
+    blank = np.zeros((_CHUNK, 1, *size), np.uint16)
     for start, part in done.spool.chunks(layer.name, _CHUNK):
         run.check()
         histogram.update(part)
-        tally.update(part, labels[start : start + len(part)] if labels is not None else blank[: len(part)])
+        tally.update(part, blank[: len(part)] if labels is None else labels[start : start + len(part)])
     counts = tally.finish()
     chance = None
     if params.permutations and labels is not None:

@@ -47,9 +47,7 @@ def exemplars(*, model: Model, probe: ProbeSet, layers: list[str] | None = None,
             run.check()
             maps = done.spool[layer.name]
             _, peaks, sites = done.summaries[layer.name].finish()
-            slots, bands = choose_exemplars(
-                peaks, exact_thresholds(maps, tuple(sorted(BANDS))).values[:, ::-1], params.count, params.seed
-            )
+            slots, bands = choose_exemplars(peaks, exact_thresholds(maps, tuple(sorted(BANDS))).values[:, ::-1], params.count, params.seed)
             units = np.arange(layer.units)[:, None]
             gallery = gallery_result(layer, slots, bands, peaks, sites, maps[slots, units], model.preprocess.size)
             run.publish(layer.name, {"exemplars": gallery})

@@ -30,7 +30,10 @@ class Params(MethodParams):
 
 def unit_features(results: Mapping[str, Results], kind: str) -> tuple[npt.NDArray[np.float32], list[str], list[int], list[int]]:
     """Features float32 [n, d] of all units, the layers, and per unit its layer's place and its index."""
-    rows, layers, layer_of, unit_of = [], [], [], []
+    rows: list[npt.NDArray[np.float32]] = []
+    layers: list[str] = []
+    layer_of: list[int] = []
+    unit_of: list[int] = []
     for name, part in results.items():
         matrix = part["iou" if kind == "concepts" else "peaks"]
         assert isinstance(matrix, Matrix)

@@ -25,12 +25,8 @@ _RESAMPLES = 1000
 
 class Params(MethodParams):
     examples: int = Field(240, ge=2, le=100_000, description="Examples, spread evenly over the probe set.")
-    draws: int = Field(
-        200, ge=0, le=2000, description="Random sets of as many units of the layer, for the chance band; 0 for none."
-    )
-    value: Literal["zero", "mean"] = Field(
-        "zero", description="What the units are set to: zero, or their mean over these examples."
-    )
+    draws: int = Field(200, ge=0, le=2000, description="Random sets of as many units of the layer, for the chance band; 0 for none.")
+    value: Literal["zero", "mean"] = Field("zero", description="What the units are set to: zero, or their mean over these examples.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the random units and of the bootstrap.")
 
 
@@ -122,12 +118,12 @@ def ablate_units(*, model: Model, probe: ProbeSet, units: dict[str, Any], params
         run.progress(draw + 1, draws, "random sets")
     scores = []
     for column, (name, mask) in enumerate(names):
-        part = effect[mask]
-        resampled = part[generator.integers(0, len(part), (_RESAMPLES, len(part)))].mean(1)
+        changes = effect[mask]
+        resampled = changes[generator.integers(0, len(changes), (_RESAMPLES, len(changes)))].mean(1)
         band = np.quantile(random[:, column], [0.025, 0.975]) * 100 if draws else (None, None)
         scores.append(
             Scorecard.Score(
-                name=name, value=part.mean() * 100, unit="points", group="total" if column == 0 else "class",
+                name=name, value=changes.mean() * 100, unit="points", group="total" if column == 0 else "class",
                 low=float(np.quantile(resampled, 0.025) * 100), high=float(np.quantile(resampled, 0.975) * 100),
                 chance=float(random[:, column].mean() * 100) if draws else None,
                 chance_low=band[0], chance_high=band[1], draws=draws or None,
