@@ -3424,7 +3424,10 @@ export interface operations {
     };
     blob: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only this slice of the first axis (one unit). */
+                row?: number | null;
+            };
             header?: never;
             path: {
                 sha256: string;
