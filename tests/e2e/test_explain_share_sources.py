@@ -1,0 +1,107 @@
+"""Explaining an image, sharing a view, bringing a model from a folder."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+from safetensors.torch import load_file, save_file
+
+from tests import micro
+from tests.e2e.conftest import PROBE, Server
+
+BROWSE = "/browse?model=tinyplaces-resnet&probe=tinyplaces"
+EXPLAIN = "/explain?model=tinyplaces-resnet&probe=tinyplaces"
+Open = Callable[..., Page]
+
+
+def test_an_image_with_two_methods(open_page: Open) -> None:
+    page = open_page(EXPLAIN)
+    for method in ("grad-cam", "integrated-gradients"):
+        expect(page.get_by_test_id(f"tile-{method}")).to_have_attribute("data-state", "done", timeout=60_000)
+        expect(page.get_by_test_id(f"tile-{method}").locator("canvas").first).to_be_visible()
+    expect(page.get_by_test_id("tile-integrated-gradients")).to_contain_text(re.compile("gap|adds up", re.IGNORECASE))
+
+
+def test_an_uploaded_image_and_a_file_that_is_none(open_page: Open, tmp_path: Path) -> None:
+    from microtome.probes import open_probe
+    from PIL import Image
+
+    Image.fromarray(open_probe(PROBE).image(7)).resize((200, 200)).save(tmp_path / "mine.png")
+    (tmp_path / "fake.png").write_text("not an image")
+    page = open_page(EXPLAIN)
+    page.get_by_test_id("upload").set_input_files(tmp_path / "fake.png")
+    expect(page.get_by_text("not an image that can be read")).to_be_visible()
+    page.get_by_test_id("upload").set_input_files(tmp_path / "mine.png")
+    expect(page).to_have_url(re.compile("upload"))
+    expect(page.get_by_test_id("tile-grad-cam")).to_have_attribute("data-state", "done", timeout=60_000)
+
+
+def test_a_shared_view_opens_the_same_and_says_what_changed(open_page: Open, server: Server, sources: Path) -> None:
+    """With a copy of the built-in model in a folder, so that its weights can change between sharing and opening."""
+    folder = shutil.copytree(micro.model_folder("resnet"), sources / "shared-model")
+    server.add("models", f"path:{folder}", "shared-model")
+    server.run("dissection", model="shared-model", probe="tinyplaces")
+    server.run("unit-map", model="shared-model", probe="tinyplaces")
+    page = open_page("/browse?model=shared-model&probe=tinyplaces")
+    row = page.get_by_test_id("unit-row").nth(1)
+    expect(row).to_be_visible()
+    address = row.get_attribute("data-address")
+    row.click()
+    shown = [r.inner_text() for r in page.get_by_test_id("unit-row").all()[:5]]
+    page.get_by_test_id("share-button").click()
+    link = page.get_by_test_id("share-link")
+    expect(link).to_have_value(re.compile("/s/"))
+    path = "/s/" + link.input_value().split("/s/")[1]
+
+    fresh = open_page(path)
+    expect(fresh.get_by_test_id("unit-row").nth(1)).to_have_attribute("data-address", address or "")
+    assert [r.inner_text() for r in fresh.get_by_test_id("unit-row").all()[:5]] == shown
+    expect(fresh.locator('[data-testid="unit-row"][aria-selected="true"]')).to_have_attribute("data-address", address or "")
+
+    weights = load_file(folder / "model.safetensors")
+    name = next(n for n, v in weights.items() if v.ndim == 4)
+    weights[name][0, 0, 0, 0] += 1
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    changed = open_page(path)
+    expect(changed.get_by_test_id("share-banner")).to_contain_text("shared-model")
+    expect(changed.get_by_test_id("share-banner")).to_contain_text(re.compile("weights|changed|differ", re.IGNORECASE))
+    expect(changed.get_by_test_id("unit-row").nth(1)).to_have_attribute("data-address", address or "")
+    assert [r.inner_text() for r in changed.get_by_test_id("unit-row").all()[:5]] == shown
+    assert server.http.get("/atlas", params={"model": "shared-model", "probe": "tinyplaces"}).json()["state"] == "stale"
+
+
+def test_a_model_from_a_folder_and_a_folder_that_is_none(open_page: Open, sources: Path) -> None:
+    shutil.copytree(micro.model_folder("vit"), sources / "my-vit")
+    page = open_page("/")
+    page.get_by_test_id("add-model").click()
+    page.get_by_test_id("source-input").fill(f"path:{sources}/nothing-here")
+    page.get_by_test_id("add-submit").click()
+    expect(page.get_by_test_id("source-error")).to_contain_text("no folder")
+    page.get_by_test_id("source-input").fill("path:/etc")
+    page.get_by_test_id("add-submit").click()
+    expect(page.get_by_test_id("source-error")).to_contain_text("outside the folders")
+    page.get_by_test_id("source-input").fill(f"path:{sources}/my-vit")
+    page.get_by_test_id("add-submit").click()
+    card = page.get_by_test_id("model-card").filter(has_text="my-vit")
+    expect(card).to_be_visible(timeout=60_000)
+    card.get_by_test_id("dissect").click()
+    expect(card).to_contain_text("Current", timeout=120_000)
+
+
+def test_a_saved_selection_comes_back(open_page: Open) -> None:
+    page = open_page(BROWSE)
+    expect(page.get_by_test_id("unit-row").first).to_be_visible()
+    page.get_by_test_id("pane-concepts").locator("[data-concept]").first.click()
+    expect(page.get_by_test_id("filter-chip")).to_be_visible()
+    page.get_by_test_id("save-selection").first.click()
+    page.get_by_test_id("selection-name").fill("my first")
+    page.get_by_test_id("selection-submit").click()
+    again = open_page(BROWSE)
+    expect(again.get_by_test_id("unit-row").first).to_be_visible()
+    again.get_by_label(re.compile("saved", re.IGNORECASE)).first.click()
+    again.get_by_text("my first").click()
+    expect(again.get_by_test_id("filter-chip")).to_be_visible()
