@@ -27,8 +27,9 @@ def test_an_image_with_two_methods(open_page: Open) -> None:
 
 
 def test_an_uploaded_image_and_a_file_that_is_none(open_page: Open, tmp_path: Path) -> None:
-    from microtome.probes import open_probe
     from PIL import Image
+
+    from microtome.probes import open_probe
 
     Image.fromarray(open_probe(PROBE).image(7)).resize((200, 200)).save(tmp_path / "mine.png")
     (tmp_path / "fake.png").write_text("not an image")
