@@ -1,0 +1,118 @@
+"""Takes the pictures of README and docs from a running demo: ``make docs``, or give the address of a server that runs.
+
+python docs/make_pictures.py [http://127.0.0.1:8000]
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Page, sync_playwright
+
+FOLDER = Path(__file__).parent / "pictures"
+SUBJECTS = "model=tinyplaces-resnet&probe=tinyplaces"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+def wait_for_demo(address: str) -> None:
+    """Until dissection, map and predictions of the built-in model are there."""
+    with httpx.Client(base_url=f"{address}/api/v1", timeout=60) as http:
+        for _ in range(1800):
+            try:
+                runs = http.get("/runs", params={"limit": 20}).json()["items"]
+                done = {r["method"] for r in runs if r["state"] == "done"}
+                if {"dissection", "unit-map", "predictions"} <= done:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(1)
+    sys.exit("the demo did not finish in half an hour")
+
+
+def browse(page: Page) -> None:
+    page.get_by_test_id("unit-row").first.wait_for()
+    page.get_by_test_id("unit-row").nth(1).click()
+    page.wait_for_timeout(2500)
+
+
+def brushed(page: Page) -> None:
+    browse(page)
+    page.get_by_test_id("tool-lasso").click()
+    box = page.get_by_test_id("map-canvas").bounding_box()
+    assert box
+    points = [(0.52, 0.3), (0.78, 0.26), (0.86, 0.5), (0.74, 0.7), (0.55, 0.62), (0.52, 0.3)]
+    page.mouse.move(box["x"] + points[0][0] * box["width"], box["y"] + points[0][1] * box["height"])
+    page.mouse.down()
+    for x, y in points[1:]:
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=6)
+    page.mouse.up()
+    page.wait_for_timeout(1500)
+    page.mouse.move(5, 500)
+
+
+def explain(page: Page) -> None:
+    for method in ("grad-cam", "integrated-gradients", "occlusion"):
+        tile = page.get_by_test_id(f"tile-{method}")
+        if tile.count():
+            page.wait_for_function("e => e.dataset.state === 'done'", arg=tile.element_handle(), timeout=120_000)
+    page.wait_for_timeout(1200)
+
+
+def settle(page: Page) -> None:
+    page.wait_for_timeout(2500)
+
+
+def shoot(address: str) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    found = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        for name, path, act, theme, size in (
+            ("home", "/", settle, "light", (1600, 1000)),
+            ("browse", f"/browse?{SUBJECTS}", browse, "light", (1600, 1000)),
+            ("browse-brushed", f"/browse?{SUBJECTS}", brushed, "light", (1600, 1000)),
+            ("browse-dark", f"/browse?{SUBJECTS}", browse, "dark", (1600, 1000)),
+            ("browse-1024", f"/browse?{SUBJECTS}", settle, "light", (1024, 768)),
+            ("explain", f"/explain?{SUBJECTS}", explain, "light", (1600, 1000)),
+            ("explain-dark", f"/explain?{SUBJECTS}", explain, "dark", (1600, 1000)),
+            ("runs", "/runs", settle, "light", (1600, 1000)),
+        ):
+            context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)  # type: ignore[arg-type]
+            page = context.new_page()
+            page.goto(address + path)
+            act(page)
+            page.screenshot(path=FOLDER / f"{name}.png")
+            context.close()
+        chromium.close()
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        wait_for_demo(sys.argv[1].rstrip("/"))
+        shoot(sys.argv[1].rstrip("/"))
+        return
+    with tempfile.TemporaryDirectory() as data:
+        command = [sys.executable, "-m", "microtome.cli", "demo", "--no-browser", "--port", "0"]
+        environment = {**os.environ, "MICROTOME_DATA_DIR": data}
+        server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout
+            match = re.search(r"http://[^\s/]+", server.stdout.readline())
+            assert match, "the demo did not start"
+            wait_for_demo(match[0])
+            shoot(match[0])
+        finally:
+            server.terminate()
+            server.wait()
+
+
+if __name__ == "__main__":
+    main()
