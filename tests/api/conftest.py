@@ -13,12 +13,12 @@ import pytest
 @pytest.fixture(scope="module")
 def shared_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from fastapi.testclient import TestClient
-    from tests.fakes import MANIFEST, FakeReader, FakeWorkshop
 
     from microtome.api.app import create_app
     from microtome.core.settings import Settings
     from microtome.engine import Engine
     from microtome.engine.manifest import ManifestReader
+    from tests.fakes import MANIFEST, FakeReader, FakeWorkshop
 
     folder: Path = tmp_path_factory.mktemp("shared")
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))

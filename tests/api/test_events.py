@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,28 +10,19 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import delete
 
 from microtome.api.app import create_app
 from microtome.store import tables as t
+from tests.api.serve import serving
 
 NOTE = {"kind": "note", "model": "fake", "layer": "stage1", "unit": 0}
 
 
 @pytest.fixture
 def server(settings: Any, ready: Any) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    runner = uvicorn.Server(uvicorn.Config(create_app(settings, engine=ready), port=port, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=runner.run, daemon=True)
-    thread.start()
-    while not runner.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    runner.should_exit = True
-    thread.join(10)
+    with serving(create_app(settings, engine=ready)) as url:
+        yield url
 
 
 def listen(url: str, want: int, headers: dict[str, str] | None = None, kinds: tuple[str, ...] = ("annotation",)) -> list[Any]:

@@ -74,6 +74,9 @@ CASES: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", "/models", {"source": "builtin:nothing"}, 404, "source"),
     ("POST", "/models", {"source": "builtin:fake", "name": "Not A Slug!"}, 422, "name"),
     ("POST", "/probes", {"source": "path:/etc"}, 403, "source"),
+    ("POST", "/probes", {"source": "path:a\0b"}, 422, "source"),
+    ("POST", "/runs", (b'{"method": "dissection", "subjects": {"model": "fake", "probe": "fake-probe"}, "params": {"seed": NaN}}'), 422, "params"),
+    ("POST", "/runs", (b'{"method": "dissection", "subjects": {"model": "fake", "probe": "fake-probe"}, "params": {"seed": "\\ud800"}}'), 422, "params"),
     ("PATCH", "/session", {"name": ""}, 422, "name"),
     ("GET", "/search", None, 422, "q"),
 ]  # fmt: skip

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes import FakeModel
 
 from microtome.core.errors import Conflict, InvalidInput, NotFound
+from tests.fakes import FakeModel
 
 SUBJECTS = {"model": "fake", "probe": "fake-probe"}
 

@@ -12,7 +12,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select, update
-from tests.fakes import Params, layer_results
 
 from microtome.core.errors import NotFound
 from microtome.store import tables as t
@@ -21,6 +20,7 @@ from microtome.store.eviction import cache_bytes, evict
 from microtome.store.results import ResultHead, ResultRepository
 from microtome.store.runs import ATTEMPTS, RunRepository
 from microtome.store.sources import SourceRepository
+from tests.fakes import Params, layer_results
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
@@ -94,9 +94,7 @@ def test_eviction_drops_what_is_cheap_to_compute_again(any_store: Any) -> None:
     assert evict(any_store, size) == 0
     assert evict(any_store, size - 1) > 0
     assert results.stored([key(x) for x in "abc"]) == {key("a"), key("c")}
-    assert len(list((any_store.data_dir / "blobs").glob("??/*"))) == len(
-        {f for f in (any_store.data_dir / "blobs").glob("??/*")}
-    )
+    assert len(list((any_store.data_dir / "blobs").glob("??/*"))) == len({f for f in (any_store.data_dir / "blobs").glob("??/*")})
     assert results.load(key("a"))  # others keep their arrays
     with any_store.write() as connection:
         person = {"id": "p", "name": "Ada", "created": "x"}

@@ -72,9 +72,7 @@ def store_upload(desk: Desk, data: bytes, person: str) -> dict[str, Any]:
     """
     limit = desk.settings.upload_bytes
     if len(data) > limit:
-        raise TooLarge(
-            f"The file is larger than {limit:,} bytes. Scale the image down, or raise MICROTOME_UPLOAD_BYTES.", field="file"
-        )
+        raise TooLarge(f"The file is larger than {limit:,} bytes. Scale the image down, or raise MICROTOME_UPLOAD_BYTES.", field="file")
     image = decode_image(data, desk.settings.image_pixels)
     sha = sha256(data)
     path = upload_path(desk, sha)

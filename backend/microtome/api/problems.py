@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,7 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from microtome.core.errors import MicrotomeError, StaleVersion
@@ -89,8 +90,15 @@ def install(app: FastAPI) -> None:
         detail = "The database did not answer in time. Nothing was written; try again."
         return problem_response(document(503, "unavailable", "This cannot be done at the moment", detail))
 
+    @app.exception_handler(DataError)
+    def unstorable(request: Request, error: DataError) -> Response:
+        detail = "A text or number of the request cannot be stored (a null character, or too large a number). Correct it."
+        return problem_response(document(422, "invalid-input", "The input is not valid", detail))
+
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> Response:
-        log.error("unexpected", path=request.url.path, exc_info=error)
+        # as plain text: a renderer that shows local variables would write cookies and tokens into the log
+        trace = "".join(traceback.format_exception(error, limit=-12))
+        log.error("unexpected", path=request.url.path, trace=trace)
         detail = "Something failed inside Microtome; the log of the server says what. Nothing was changed."
         return problem_response(document(500, "internal", "Something failed inside Microtome", detail))

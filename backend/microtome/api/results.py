@@ -24,10 +24,7 @@ def result_set(desk: Desk, key: str) -> dict[str, Any]:
     """All results under a key."""
     head = desk.engine.results.head(key)
     provenance = {name: head.provenance.get(name) for name in ("model_hash", "probe_hash", "software", "device", "seed")}
-    items = [
-        {"name": row.name, "kind": row.kind, "document": row.document, "arrays": row.arrays}
-        for row in desk.engine.results.items(key)
-    ]
+    items = [{"name": row.name, "kind": row.kind, "document": row.document, "arrays": row.arrays} for row in desk.engine.results.items(key)]
     return {
         "key": key, "method": head.method, "version": head.version, "part": head.part, "subjects": head.subjects,
         "params": head.params, "created": head.created, "seconds": head.seconds, "provenance": provenance, "results": items,
@@ -91,7 +88,7 @@ def export_file(desk: Desk, key: str, name: str, format: str) -> tuple[bytes, st
         raise TooLarge(f"'{name}' has too many values for {format}. Export it as npz.", field="format")
     if format == "npz":
         out = io.BytesIO()
-        np.savez_compressed(out, document=np.array(result.model_dump_json()), **result.arrays)
+        np.savez_compressed(out, document=np.array(result.model_dump_json()), **result.arrays)  # type: ignore[arg-type]
         return out.getvalue(), "application/octet-stream", f"{stem}.npz"
     if format == "json":
         document = result.model_dump(mode="json") | {"arrays": {n: np.asarray(a) for n, a in result.arrays.items()}}
@@ -101,9 +98,7 @@ def export_file(desk: Desk, key: str, name: str, format: str) -> tuple[bytes, st
     module = _figures()
     page = module.html(result) if module is not None and hasattr(module, "html") else None
     if page is None:
-        raise InvalidInput(
-            f"'{name}' is a {row.kind}, which has no page of its own. Export it as csv, json or npz.", field="format"
-        )
+        raise InvalidInput(f"'{name}' is a {row.kind}, which has no page of its own. Export it as csv, json or npz.", field="format")
     return page.encode(), "text/html; charset=utf-8", f"{stem}.html"
 
 

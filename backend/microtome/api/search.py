@@ -14,9 +14,7 @@ LIMIT = 40
 EACH = 10
 
 
-def hit(
-    type: str, title: str, detail: str, layer: str | None = None, unit: int | None = None, slug: str | None = None
-) -> dict[str, Any]:
+def hit(type: str, title: str, detail: str, layer: str | None = None, unit: int | None = None, slug: str | None = None) -> dict[str, Any]:
     return {"type": type, "title": title, "detail": detail, "layer": layer, "unit": unit, "slug": slug}
 
 
@@ -36,9 +34,7 @@ def search_all(desk: Desk, text: str, model: str | None, probe: str | None) -> l
     rows = desk.annotations.page(model, None, None, None, None, 500)["items"]
     notes = [a for a in rows if holds(a["body"], f"{a['layer']}/{a['unit']}")]
     for a in notes[:EACH]:
-        found.append(
-            hit("note", a["body"][:120], f"{a['author']['name']} on {a['layer']}/{a['unit']}", a["layer"], a["unit"], a["model"])
-        )
+        found.append(hit("note", a["body"][:120], f"{a['author']['name']} on {a['layer']}/{a['unit']}", a["layer"], a["unit"], a["model"]))
     for row in desk.engine.sources.all("model"):
         if holds(row.slug, row.source, row.description["family"]):
             found.append(hit("model", row.slug, row.source, slug=row.slug))

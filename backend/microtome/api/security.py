@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from http.cookies import SimpleCookie
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -91,7 +92,7 @@ class Gate:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         return _same(cookie, self.token) or _same(bearer, self.token)
 
-    def _refuse(self, scope: Scope, headers: Headers) -> dict[str, object] | None:
+    def _refuse(self, scope: Scope, headers: Headers) -> dict[str, Any] | None:
         host = headers.get("host", "")
         if host_name(host).lower() not in self.hosts:
             return document(
@@ -140,10 +141,8 @@ class Gate:
         return counted
 
 
-def _too_large(limit: int) -> dict[str, str]:
-    return document(
-        413, "too-large", "The input is too large", f"The body is larger than {limit:,} bytes. Send less, or raise the limit."
-    )
+def _too_large(limit: int) -> dict[str, Any]:
+    return document(413, "too-large", "The input is too large", f"The body is larger than {limit:,} bytes. Send less, or raise the limit.")
 
 
 def _same(given: str, wanted: str) -> bool:

@@ -41,9 +41,7 @@ def _run(desk: Desk, row: Row[Any], parts: list[tuple[str, str, bool]], person: 
     }  # fmt: skip
 
 
-def run_page(
-    desk: Desk, state: str | None, model: str | None, method: str | None, cursor: str | None, limit: int
-) -> dict[str, Any]:
+def run_page(desk: Desk, state: str | None, model: str | None, method: str | None, cursor: str | None, limit: int) -> dict[str, Any]:
     before = number_cursor(cursor)
     rows = desk.engine.runs.page(state=state, model=model, method=method, before=before, limit=limit + 1)
     return {

@@ -62,8 +62,6 @@ def metrics_text(desk: Desk) -> bytes:
     Gauge("microtome_results", "Stored results.", registry=registry).set(results)
     Gauge("microtome_annotations", "Annotations.", registry=registry).set(notes)
     Gauge("microtome_cache_bytes", "Bytes of the result cache.", registry=registry).set(cache_bytes(desk.store))
-    Gauge("microtome_workers", "Workers that were seen lately.", registry=registry).set(
-        sum(w["state"] != "lost" for w in workers(desk))
-    )
+    Gauge("microtome_workers", "Workers that were seen lately.", registry=registry).set(sum(w["state"] != "lost" for w in workers(desk)))
     Gauge("microtome_listeners", "Open event streams of this process.", registry=registry).set(len(desk.broadcast.listeners))
     return generate_latest(registry)

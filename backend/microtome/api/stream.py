@@ -154,15 +154,16 @@ async def event_stream(desk: Desk, request: Request, since: str | int | None, pe
         if since is not None:
             text = str(since)
             sent = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
-            async for item in _missed(desk, sent):
-                sent = max(sent, item[0])
-                yield item[1]
+            async for id, data in _missed(desk, sent):
+                sent = max(sent, id)
+                yield data
         else:
             # an id at once, so that a client that is cut off before the first event can resume
             yield frame("hello", {}, joined)
         while True:
             try:
-                item = await asyncio.wait_for(listener.frames.get(), PING)
+                async with asyncio.timeout(PING):
+                    item = await listener.frames.get()
             except TimeoutError:
                 yield b": still here\n\n"
                 continue

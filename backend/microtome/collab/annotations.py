@@ -35,9 +35,7 @@ class Annotations:
         self.store, self.people, self.events = store, people, events
         self.sources = SourceRepository(store)
 
-    def create(
-        self, me: PersonRow, *, kind: str, model: str, layer: str, unit: int, body: str, token: str | None = None
-    ) -> dict[str, Any]:
+    def create(self, me: PersonRow, *, kind: str, model: str, layer: str, unit: int, body: str, token: str | None = None) -> dict[str, Any]:
         """
         Raises:
             NotFound, InvalidInput: no such model, layer or unit.
@@ -68,9 +66,7 @@ class Annotations:
                 shape = self._shape(connection, id)
         return shape
 
-    def change(
-        self, me: PersonRow, id: str, if_match: str | None, *, body: str | None = None, deleted: bool = False
-    ) -> dict[str, Any]:
+    def change(self, me: PersonRow, id: str, if_match: str | None, *, body: str | None = None, deleted: bool = False) -> dict[str, Any]:
         """A new revision with another text, or with the deletion.
 
         Raises:
@@ -106,8 +102,7 @@ class Annotations:
             raise NotFound(f"There is no annotation '{id[:64]}'.", field="id")
         people = self.people.many({r.person_id for r in rows})
         return [
-            {"revision": r.revision, "body": r.body, "deleted": r.deleted, "author": people[r.person_id].shape(), "at": r.at}
-            for r in rows
+            {"revision": r.revision, "body": r.body, "deleted": r.deleted, "author": people[r.person_id].shape(), "at": r.at} for r in rows
         ]
 
     def page(
@@ -190,9 +185,7 @@ class Annotations:
 
     def _note(self, connection: Connection, me: PersonRow, id: str, revision: int, body: str, deleted: bool, at: str) -> None:
         connection.execute(
-            insert(t.annotation_revision).values(
-                annotation_id=id, revision=revision, body=body, deleted=deleted, person_id=me.id, at=at
-            )
+            insert(t.annotation_revision).values(annotation_id=id, revision=revision, body=body, deleted=deleted, person_id=me.id, at=at)
         )
 
 

@@ -34,9 +34,7 @@ class Selections:
         people = self.people.many({r.person_id for r in rows})
         return [self._shape(row, people[row.person_id]) for row in rows]
 
-    def create(
-        self, me: PersonRow, name: str, model: str, probe: str, selection: Mapping[str, Any], token: str | None
-    ) -> dict[str, Any]:
+    def create(self, me: PersonRow, name: str, model: str, probe: str, selection: Mapping[str, Any], token: str | None) -> dict[str, Any]:
         self.sources.get("model", model)
         self.sources.get("probe", probe)
         id = id_for(me, token)

@@ -7,6 +7,7 @@ import platform
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
@@ -81,7 +82,7 @@ class Worker:
             detail = "There was not enough memory, even for one image at a time. Use a smaller model or fewer layers."
             end = {"state": "failed", "error": {"title": "Out of memory", "detail": detail}}
         except Exception as error:
-            log.error("run failed", run=run.id, method=run.method, exc_info=error)
+            log.error("run failed", run=run.id, method=run.method, trace=traceback.format_exc(limit=-20))
             text = str(error).strip().split("\n")[0][:500]
             detail = f"{run.method} stopped with {type(error).__name__}: {text}. The worker's log has the rest."
             end = {"state": "failed", "error": {"title": "The method failed", "detail": detail}}

@@ -125,9 +125,7 @@ class Engine:
                 if urgent > twin.priority:
                     self.runs.set(twin.id, connection, priority=urgent)
                 return str(twin.id)
-            id = self.runs.insert(
-                connection, {**_columns(plan), "priority": urgent, "after": after, "person_id": person}, plan.parts
-            )
+            id = self.runs.insert(connection, {**_columns(plan), "priority": urgent, "after": after, "person_id": person}, plan.parts)
             self.events.add("run", {"id": id}, connection)
             audit(connection, person, "run", f"{plan.manifest['id']} {id}")
         return id
@@ -255,9 +253,7 @@ class Engine:
             self.results.drop(keys)
         with self.store.write() as connection:
             named = t.run.c.model == row.slug if type == "model" else t.run.c.id.is_(None)
-            connection.execute(
-                update(t.run).where(named, t.run.c.state == "queued").values(state="cancelled", cancel=True, ended=now())
-            )
+            connection.execute(update(t.run).where(named, t.run.c.state == "queued").values(state="cancelled", cancel=True, ended=now()))
             connection.execute(update(t.run).where(named, t.run.c.state == "running").values(cancel=True))
             self.events.add(type, {"slug": row.slug, "change": "removed"}, connection)
             audit(connection, person, f"remove-{type}", row.slug)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from microtome.core.errors import InvalidInput
+from microtome.core.keys import canonical_json
 
 
 def complete(manifest: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -17,6 +19,14 @@ def complete(manifest: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str
     Raises:
         InvalidInput: naming the parameter, what is wrong with its value, and what is allowed.
     """
+    try:
+        canonical_json(params)
+        orjson.dumps(dict(params))
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidInput(
+            "A parameter holds something that has no fixed spelling: NaN, infinity, a broken character or a number beyond 64 bits.",
+            field="params",
+        ) from None
     schema = manifest["params"]
     properties: Mapping[str, Any] = schema.get("properties", {})
     validator = Draft202012Validator(schema)

@@ -84,13 +84,9 @@ class Planner:
         return self.plan(base, subjects, params)
 
 
-def newest_result(
-    store: Store, method: str, version: str | None, model_hash: str | None, probe_hash: str | None
-) -> Row[Any] | None:
+def newest_result(store: Store, method: str, version: str | None, model_hash: str | None, probe_hash: str | None) -> Row[Any] | None:
     """The newest stored result of a method for these subjects."""
-    query = select(t.result).where(
-        t.result.c.method == method, t.result.c.model_hash == model_hash, t.result.c.probe_hash == probe_hash
-    )
+    query = select(t.result).where(t.result.c.method == method, t.result.c.model_hash == model_hash, t.result.c.probe_hash == probe_hash)
     if version is not None:
         query = query.where(t.result.c.version == version)
     with store.read() as connection:

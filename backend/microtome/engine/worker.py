@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from typing import Any
 
 import structlog
@@ -88,9 +89,7 @@ class WorkerProcess:
         """Give runs back untouched and leave at once."""
         with self.store.write(lock="queue") as connection:
             mine = (t.run.c.owner == self.worker.owner) & (t.run.c.state == "running")
-            connection.execute(
-                update(t.run).where(mine).values(state="queued", owner=None, lease=None, attempts=t.run.c.attempts - 1)
-            )
+            connection.execute(update(t.run).where(mine).values(state="queued", owner=None, lease=None, attempts=t.run.c.attempts - 1))
             connection.execute(delete(t.worker).where(t.worker.c.id == self.worker.owner))
         os._exit(0)
 
@@ -107,7 +106,7 @@ class WorkerProcess:
                 if not self.worker.step():
                     time.sleep(IDLE)
             except Exception as error:  # the database may be away for a moment
-                log.error("queue", exc_info=error)
+                log.error("queue", trace="".join(traceback.format_exception(error, limit=-20)))
                 time.sleep(1)
 
 

@@ -59,7 +59,7 @@ class Blobs:
         plain = np.ascontiguousarray(array)
         if plain.dtype.byteorder == ">":
             plain = plain.astype(plain.dtype.newbyteorder("<"))
-        view = memoryview(plain.reshape(-1).view(np.uint8)) if plain.size else memoryview(b"")
+        view = memoryview(plain.reshape(-1).view(np.uint8).data) if plain.size else memoryview(b"")
         # the shape belongs to the identity: the same zeros as 2 x 8 and 4 x 4 are two blobs
         digest = hashlib.sha256(f"{plain.dtype.name}{plain.shape}".encode())
         digest.update(view)

@@ -41,9 +41,7 @@ def _stats(connection: Connection, key: str, table: UnitTable) -> None:
     columns = {c.name: [_as(STAT_TYPES[c.name], v) for v in c.values] for c in table.columns if c.name in STAT_TYPES}
     if not columns:
         return
-    rows = [
-        {"key": key, "unit": unit, **{name: values[i] for name, values in columns.items()}} for i, unit in enumerate(table.units)
-    ]
+    rows = [{"key": key, "unit": unit, **{name: values[i] for name, values in columns.items()}} for i, unit in enumerate(table.units)]
     _insert(connection, t.unit_stat, rows)
 
 

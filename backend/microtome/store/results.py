@@ -56,9 +56,7 @@ class ResultRepository:
                 blobs.append((ref, data, array))
                 size += ref.bytes
             document = result.model_dump(mode="json")
-            rows.append(
-                {"key": head.key, "name": name, "position": position, "kind": result.kind, "document": document, "arrays": refs}
-            )
+            rows.append({"key": head.key, "name": name, "position": position, "kind": result.kind, "document": document, "arrays": refs})
         with self.store.write(lock="blobs") as connection:
             if connection.execute(select(t.result.c.key).where(t.result.c.key == head.key)).first():
                 return
@@ -70,9 +68,7 @@ class ResultRepository:
                     self.store.blobs.rewrite(ref, array)
             pairs = {ref.sha256 for ref, _, _ in blobs}
             if pairs:
-                connection.execute(
-                    insert_ignore(connection, t.result_blob), [{"key": head.key, "sha256": s} for s in sorted(pairs)]
-                )
+                connection.execute(insert_ignore(connection, t.result_blob), [{"key": head.key, "sha256": s} for s in sorted(pairs)])
             connection.execute(insert(t.result_item), rows)
             for result in results.values():
                 index_rows(connection, head.key, result)
@@ -88,28 +84,11 @@ class ResultRepository:
         with self.store.write() as connection:
             connection.execute(update(t.result).where(t.result.c.key.in_(list(keys))).values(used=time.time()))
 
-    def find_key(self, start: str) -> str:
-        """The whole key that begins with ``start``, as people copy them.
-
-        Raises:
-            NotFound: none begins so. InvalidInput: several do.
-        """
-        with self.store.read() as connection:
-            query = select(t.result.c.key).where(t.result.c.key.startswith(start, autoescape=True)).limit(2)
-            found = list(connection.execute(query).scalars())
-        if len(found) > 1:
-            raise InvalidInput(f"Several results have keys that begin with {start[:64]}. Give more of it.", field="key")
-        if not found:
-            raise NotFound(f"There is no result {start[:64]}. It is not computed yet, or was evicted.", field="key")
-        return str(found[0])
-
     def head(self, key: str) -> Row[Any]:
         with self.store.read() as connection:
             row = connection.execute(select(t.result).where(t.result.c.key == key)).one_or_none()
         if row is None:
-            raise NotFound(
-                f"There is no result {key[:64]}. It is not computed yet, or was evicted; put the run again.", field="key"
-            )
+            raise NotFound(f"There is no result {key[:64]}. It is not computed yet, or was evicted; put the run again.", field="key")
         return row
 
     def find_key(self, text: str) -> str:

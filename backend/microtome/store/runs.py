@@ -74,12 +74,6 @@ class RunRepository:
         with self.store.read() as connection:
             return list(connection.execute(query))
 
-    def running(self) -> list[Row[Any]]:
-        """Runs under way, the one that began last first."""
-        query = select(t.run).where(t.run.c.state == "running").order_by(t.run.c.started.desc())
-        with self.store.read() as connection:
-            return list(connection.execute(query))
-
     def counts(self) -> dict[str, int]:
         query = select(t.run.c.state, func.count()).where(t.run.c.state.in_(OPEN)).group_by(t.run.c.state)
         with self.store.read() as connection:

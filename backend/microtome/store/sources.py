@@ -99,7 +99,9 @@ class SourceRepository:
             else:
                 connection.execute(update(table).where(table.c.slug == slug, table.c.current).values(current=False))
                 added = old.added if old is not None else now()
-                id = connection.execute(insert(table).values(**row, added=added, description=kept)).inserted_primary_key[0]
+                made = connection.execute(insert(table).values(**row, added=added, description=kept)).inserted_primary_key
+                assert made is not None
+                id = made[0]
             _children(connection, type, id, description)
         return slug
 
@@ -134,8 +136,7 @@ def _children(connection: Connection, type: Type, id: int, description: Mapping[
         table: Any = t.layer
     else:
         rows = [
-            {"probe_id": id, "position": i, "name": c["name"], "category": c["category"]}
-            for i, c in enumerate(description["concepts"])
+            {"probe_id": id, "position": i, "name": c["name"], "category": c["category"]} for i, c in enumerate(description["concepts"])
         ]
         table = t.concept
     if rows:

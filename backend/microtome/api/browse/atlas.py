@@ -131,7 +131,7 @@ def _newest(desk: Desk, model: Row[Any], probe: Row[Any]) -> tuple[Row[Any], Row
     return models[old.model_hash], probes[old.probe_hash], old
 
 
-def _rows_of(desk: Desk, result: Row[Any]) -> dict[str, Row[Any]]:
+def _rows_of(desk: Desk, result: Row[Any]) -> dict[str, Any]:
     """All layers that answer the same question as ``result``, by layer."""
     columns = (t.result.c.key, t.result.c.part, t.result.c.created)
     with desk.store.read() as connection:
@@ -216,9 +216,7 @@ def shape(desk: Desk, found: AtlasState) -> dict[str, Any]:
     from microtome.api.shapes import run_shape
 
     about = desk.browse.remember(("facts", found.keys), lambda: facts(desk, found))
-    layers = [
-        {n: getattr(layer, n) for n in AtlasLayer.__dataclass_fields__} | {"computed": layer.computed} for layer in found.layers
-    ]
+    layers = [{n: getattr(layer, n) for n in AtlasLayer.__dataclass_fields__} | {"computed": layer.computed} for layer in found.layers]
     projection = _projection(desk, found.map_key) if found.map_key is not None else None
     return {
         "model": found.model, "probe": found.probe, "model_hash": found.model_hash, "probe_hash": found.probe_hash,
@@ -230,6 +228,4 @@ def shape(desk: Desk, found: AtlasState) -> dict[str, Any]:
 
 
 def _projection(desk: Desk, key: str) -> str:
-    return desk.browse.remember(
-        ("projection", key), lambda: str(desk.engine.results.item(key, "map").document.get("projection", ""))
-    )
+    return desk.browse.remember(("projection", key), lambda: str(desk.engine.results.item(key, "map").document.get("projection", "")))

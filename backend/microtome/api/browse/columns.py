@@ -114,9 +114,7 @@ class Columns:
             counts = np.asarray(self.array(layer, "activation", "counts"), np.float64)
             edges = np.asarray(self.array(layer, "activation", "edges"), np.float64)
             starts = np.arange(SPARK) * counts.shape[1] // SPARK
-            coarse = (
-                np.sqrt(np.add.reduceat(counts, starts, axis=1)) if counts.shape[1] >= SPARK else np.zeros((len(counts), SPARK))
-            )
+            coarse = np.sqrt(np.add.reduceat(counts, starts, axis=1)) if counts.shape[1] >= SPARK else np.zeros((len(counts), SPARK))
             heights[rows] = coarse / np.maximum(coarse.max(axis=1, keepdims=True), 1e-9)
             low, high = edges[:, 0], edges[:, -1]
             place = (np.nan_to_num(self.numbers["threshold"][rows]) - low) / np.maximum(high - low, 1e-12)

@@ -119,11 +119,7 @@ def _matches(found: AtlasState, columns: Columns, notes: Notes, text: str) -> Fl
         head, slash, tail = word.rpartition("/")
         if slash:
             layers = _lookup([n.endswith(head) or la.endswith(head) for n, la in places], columns.layer)
-            hit |= (
-                (layers & (columns.unit == int(tail)))
-                if tail.isascii() and tail.isdigit() and len(tail) < 10
-                else layers & (tail == "")
-            )
+            hit |= (layers & (columns.unit == int(tail))) if tail.isascii() and tail.isdigit() and len(tail) < 10 else layers & (tail == "")
         else:
             hit |= _lookup([word in n or word in la for n, la in places], columns.layer)
             if word.isascii() and word.isdigit() and len(word) < 10:

@@ -75,9 +75,7 @@ def _concepts(columns: Columns, chosen: Masks, query: AggregateQuery) -> list[di
             and (not selection.categories or category in selection.categories)
         )
         if units[code] or name in selection.concepts or name in selection.not_concepts:
-            out.append(
-                {"concept": name, "category": category, "units": int(units[code]), "brushed": int(brushed[code]), "in_filter": kept}
-            )
+            out.append({"concept": name, "category": category, "units": int(units[code]), "brushed": int(brushed[code]), "in_filter": kept})
     return out
 
 

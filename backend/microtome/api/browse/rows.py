@@ -49,9 +49,7 @@ def _offset(cursor: str | None) -> int:
     return int(cursor[1:])
 
 
-def _sorted(
-    desk: Desk, found: AtlasState, columns: Columns, notes: Notes, chosen: Masks, query: UnitsQuery
-) -> npt.NDArray[np.int64]:
+def _sorted(desk: Desk, found: AtlasState, columns: Columns, notes: Notes, chosen: Masks, query: UnitsQuery) -> npt.NDArray[np.int64]:
     """Rows of the table in order. The order of all rows is remembered; filtering keeps it."""
     if query.sort == "notes":
         order = _order(columns, notes, query.sort, query.descending)
@@ -91,9 +89,7 @@ def _order(columns: Columns, notes: Notes, sort: str, descending: bool) -> npt.N
     return np.lexsort((np.arange(columns.count), -np.nan_to_num(columns.iou), np.where(last, 0, keyed), last))
 
 
-def shapes(
-    found: AtlasState, columns: Columns, notes: Notes, chosen: Masks | None, rows: npt.NDArray[np.int64]
-) -> list[dict[str, Any]]:
+def shapes(found: AtlasState, columns: Columns, notes: Notes, chosen: Masks | None, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
     """Rows as documents."""
     sparks, marks = columns.sparks
     least = float(found.params.get("min_iou", 0.04))

@@ -28,9 +28,7 @@ def figure(desk: DeskDep, key: Sha, name: Name) -> Response:
 
 
 @router.get("/results/{key}/{name}/export", response_class=Response)
-def export_result(
-    desk: DeskDep, key: Sha, name: Name, format: Annotated[Literal["csv", "json", "npz", "html"], Query()]
-) -> Response:
+def export_result(desk: DeskDep, key: Sha, name: Name, format: Annotated[Literal["csv", "json", "npz", "html"], Query()]) -> Response:
     """The result as a file."""
     data, media, filename = export_file(desk, key, name, format)
     return Response(data, media_type=media, headers={"Content-Disposition": f'attachment; filename="{filename}"'})

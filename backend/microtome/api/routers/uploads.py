@@ -14,17 +14,13 @@ router = APIRouter(prefix="/uploads", tags=["uploads"])
 
 
 @router.post("", response_model=Upload, status_code=201)
-def upload(
-    desk: DeskDep, me: Me, file: Annotated[UploadFile, File(description="PNG, JPEG, WebP, GIF or BMP.")]
-) -> dict[str, object]:
+def upload(desk: DeskDep, me: Me, file: Annotated[UploadFile, File(description="PNG, JPEG, WebP, GIF or BMP.")]) -> dict[str, object]:
     """Keep an image for explaining. Its content decides what it is, not its name."""
     return store_upload(desk, file.file.read(desk.settings.upload_bytes + 1), me.id)
 
 
 @router.get("/{sha256}/image", response_class=Response)
-def upload_image(
-    desk: DeskDep, request: Request, sha256: Sha, size: Annotated[int | None, Query(ge=16, le=1024)] = None
-) -> Response:
+def upload_image(desk: DeskDep, request: Request, sha256: Sha, size: Annotated[int | None, Query(ge=16, le=1024)] = None) -> Response:
     """The uploaded image, re-encoded."""
     etag = f"{sha256[:32]}-{size or 0}"
     held = not_modified(request, etag)

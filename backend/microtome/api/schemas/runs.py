@@ -45,9 +45,7 @@ class Subjects(Strict):
     probe: str | None = Field(None, min_length=1, max_length=64)
     layers: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(None, min_length=1, max_length=500)
     units: UnitsSubject | None = None
-    example: str | None = Field(
-        None, min_length=1, max_length=200, description="PROBE:INDEX, or upload:SHA256", examples=["tinyplaces:7"]
-    )
+    example: str | None = Field(None, min_length=1, max_length=200, description="PROBE:INDEX, or upload:SHA256", examples=["tinyplaces:7"])
     targets: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(None, min_length=1, max_length=16)
 
 

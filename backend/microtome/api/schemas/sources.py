@@ -16,6 +16,7 @@ class NewSource(Strict):
     source: str = Field(
         min_length=1,
         max_length=1000,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
         description="builtin:NAME, path:FOLDER or hf:ORG/NAME",
         examples=["builtin:tinyplaces-resnet", "path:/data/my-model"],
     )

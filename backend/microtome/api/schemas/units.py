@@ -57,7 +57,7 @@ class UnitsQuery(Strict):
     model: str = Field(min_length=1, max_length=64)
     probe: str = Field(min_length=1, max_length=64)
     share: str | None = Field(None, max_length=64)
-    selection: Selection = Field(default_factory=Selection)
+    selection: Selection = Field(default_factory=lambda: Selection())
     table: Literal["brushed", "filter", "all"] = "filter"
     sort: Sort = "iou"
     descending: bool = True
@@ -69,7 +69,7 @@ class AggregateQuery(Strict):
     model: str = Field(min_length=1, max_length=64)
     probe: str = Field(min_length=1, max_length=64)
     share: str | None = Field(None, max_length=64)
-    selection: Selection = Field(default_factory=Selection)
+    selection: Selection = Field(default_factory=lambda: Selection())
 
 
 class UnitLabel(Out):
