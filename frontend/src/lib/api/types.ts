@@ -56,5 +56,5 @@ export type ProblemDocument = { type?: string; title: string; status: number; de
 export type JSONSchema = {
   type?: string | string[]; title?: string; description?: string; properties?: Record<string, JSONSchema>; required?: string[]; default?: unknown;
   enum?: unknown[]; const?: unknown; anyOf?: JSONSchema[]; allOf?: JSONSchema[]; $ref?: string; $defs?: Record<string, JSONSchema>; items?: JSONSchema;
-  minimum?: number; maximum?: number; exclusiveMinimum?: number; exclusiveMaximum?: number; maxLength?: number;
+  minimum?: number; maximum?: number; exclusiveMinimum?: number; exclusiveMaximum?: number; maxLength?: number; format?: string;
 };

@@ -13,8 +13,25 @@ class Data {
   /** Grows when an annotation changed somewhere; what shows labels reads it. */
   annotated = $state(0);
 
-  /** Dissections started here: the map of units follows them. */
-  mapAfter = new Set<string>();
+  private waiting: { ids: Set<string>; then: () => void }[] = [];
+  /** Do something once all these runs are done; forget it if one of them fails. */
+  whenDone(runs: Run[], then: () => void): void {
+    const open = runs.filter((r) => r.state !== "done").map((r) => r.id);
+    if (open.length) this.waiting.push({ ids: new Set(open), then }); else then();
+  }
+  private settleWaiting(run: Run): void {
+    for (const w of [...this.waiting]) {
+      if (!w.ids.delete(run.id)) continue;
+      if (run.state !== "done" || w.ids.size === 0) this.waiting = this.waiting.filter((x) => x !== w);
+      if (run.state === "done" && w.ids.size === 0) w.then();
+    }
+  }
+  /** Dissect, and make the map of units when that is done. */
+  async dissect(model: string, probe: string): Promise<void> {
+    const run = await api.submit({ method: "dissection", subjects: { model, probe }, priority: "batch" });
+    this.remember(run); this.atlas.reload(); this.models.reload();
+    this.whenDone([run], () => void api.submit({ method: "unit-map", subjects: { model, probe }, priority: "batch" }).then((r) => this.remember(r), () => undefined));
+  }
 
   /** Model and probe as the routes want them; null until both are known. */
   get at(): api.At | null {
@@ -62,7 +79,7 @@ class Data {
     live.on("run", (run: Run) => {
       const known = this.runs.find((r) => r.id === run.id);
       this.runs = known ? this.runs.map((r) => (r.id === run.id ? run : r)) : [run, ...this.runs];
-      if (run.state === "done" && this.mapAfter.delete(run.id)) void api.submit({ method: "unit-map", subjects: { model: String(run.subjects.model), probe: String(run.subjects.probe) }, priority: "batch" }).catch(() => undefined);
+      if (run.ended) this.settleWaiting(run);
       const parts = (r: Run | undefined): string => (r ? r.state + r.parts.filter((p) => p.done).length : "");
       if (parts(known) !== parts(run)) settle();
     });

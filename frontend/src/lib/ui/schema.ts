@@ -4,7 +4,7 @@ import { capital } from "../format";
 
 export type Field = {
   name: string; title: string; help: string; kind: "integer" | "number" | "boolean" | "enum" | "text" | "json"; nullable: boolean;
-  initial: unknown; min?: number; max?: number; options?: unknown[];
+  initial: unknown; min?: number; max?: number; options?: unknown[]; layer?: boolean;
 };
 
 function follow(schema: JSONSchema, root: JSONSchema): JSONSchema {
@@ -12,6 +12,8 @@ function follow(schema: JSONSchema, root: JSONSchema): JSONSchema {
   if (schema.allOf?.length === 1) return { ...follow(schema.allOf[0], root), ...drop(schema) };
   return schema;
 }
+/** A nullable layer carries its format either on the field or on the branch that is not null. */
+const formatOf = (raw: JSONSchema, root: JSONSchema): string | undefined => raw.format ?? raw.anyOf?.map((x) => follow(x, root).format).find(Boolean);
 const drop = ({ $ref: _r, allOf: _a, ...rest }: JSONSchema): JSONSchema => rest;
 
 export function fields(schema: JSONSchema): Field[] {
@@ -27,6 +29,6 @@ export function fields(schema: JSONSchema): Field[] {
     const kind = options ? "enum" : type === "integer" || type === "number" || type === "boolean" ? type : type === "string" ? "text" : "json";
     const plain = name.replaceAll("_", " ");
     const title = s.title && s.title.toLowerCase() !== plain ? s.title : capital(plain);
-    return { name, title, help: s.description ?? "", kind, nullable, initial: s.default ?? null, options, min: s.minimum ?? s.exclusiveMinimum, max: s.maximum ?? s.exclusiveMaximum };
+    return { name, title, help: s.description ?? "", kind, nullable, initial: s.default ?? null, options, layer: kind === "text" && formatOf(raw, schema) === "layer", min: s.minimum ?? s.exclusiveMinimum, max: s.maximum ?? s.exclusiveMaximum };
   });
 }
