@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -75,8 +76,10 @@ CASES: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", "/models", {"source": "builtin:fake", "name": "Not A Slug!"}, 422, "name"),
     ("POST", "/probes", {"source": "path:/etc"}, 403, "source"),
     ("POST", "/probes", {"source": "path:a\0b"}, 422, "source"),
-    ("POST", "/runs", (b'{"method": "dissection", "subjects": {"model": "fake", "probe": "fake-probe"}, "params": {"seed": NaN}}'), 422, "params"),
-    ("POST", "/runs", (b'{"method": "dissection", "subjects": {"model": "fake", "probe": "fake-probe"}, "params": {"seed": "\\ud800"}}'), 422, "params"),
+    ("POST", "/probes", {"source": "path:~nobody-of-that-name/x"}, 422, "source"),
+    ("POST", "/runs", json.dumps(RUN | {"params": {"seed": float("nan")}}).encode(), 422, "params"),
+    ("POST", "/runs", json.dumps(RUN | {"params": {"seed": "\ud800"}}).encode(), 422, "params"),
+    ("POST", "/runs", json.dumps(RUN | {"params": {"seed": 10**40}}).encode(), 422, "params"),
     ("PATCH", "/session", {"name": ""}, 422, "name"),
     ("GET", "/search", None, 422, "q"),
 ]  # fmt: skip

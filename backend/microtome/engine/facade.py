@@ -207,11 +207,14 @@ class Engine:
             held = self.sources.find(type, name)
             if held is not None and held.slug == name and held.source != source:
                 raise InvalidInput(f"The name '{name}' is taken by {held.source}. Choose another.", field="name")
-        if not trusted:
-            self.reader.check(type, source, self.source_roots())
-        # what is not there is said now, not by a failed run later; hf: is for the worker, which may download
-        if not source.startswith(("hf:", "module:")):
-            self.reader.hash_now(type, source, force=True)
+        try:
+            if not trusted:
+                self.reader.check(type, source, self.source_roots())
+            # what is not there is said now, not by a failed run later; hf: is for the worker, which may download
+            if not (type == "model" and source.startswith(("hf:", "module:"))):
+                self.reader.hash_now(type, source, force=True)
+        except (OSError, ValueError, RuntimeError) as error:  # no such home folder, a name too long for the file system
+            raise InvalidInput(f"'{source[:200]}' cannot be read: {str(error)[:200]}. Check the path.", field="source") from None
         run = self.runs.get(self._read_run(type, source, name, person))
         if self.executor == "inline" and run.state in OPEN:
             self._worker().finish(run.id)
