@@ -1,0 +1,1 @@
+"""Networks that ship with Microtome: builders here, weights in one folder per network."""
