@@ -12,7 +12,7 @@ describe("numbers", () => {
     expect(f.fixed(NaN)).toBe("\u2013");
     expect(f.tidy(0.00123)).toBe("0.00123");
     expect(f.quantile(0.9999)).toBe("0.9999");
-    expect(f.bytes(5_600_000)).toBe("5.6 MB");
+    expect(f.bytes(5_600_000)).toBe("5.6\u00a0MB");
     expect(f.plural(1, "unit")).toBe("1 unit");
   });
   it("say times coarsely", () => {

@@ -31,7 +31,7 @@ export function bytes(n: number | null | undefined): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let k = 0;
   while (n >= 1000 && k < units.length - 1) { n /= 1000; k += 1; }
-  return k === 0 ? `${n} bytes` : `${n >= 100 ? n.toFixed(0) : n.toFixed(1)} ${units[k]}`;
+  return k === 0 ? `${n}\u00a0bytes` : `${n >= 100 ? n.toFixed(0) : n.toFixed(1)}\u00a0${units[k]}`;
 }
 /** How long something takes, coarse enough to be honest. */
 export function seconds(s: number | null | undefined): string {

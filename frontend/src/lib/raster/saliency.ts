@@ -15,7 +15,7 @@ export function drawSaliency(canvas: HTMLCanvasElement, image: HTMLImageElement,
   for (let i = 0; i <= 512; i++) table.set(colour(i / 512), i * 3);
   for (let i = 0; i < W * H; i++) {
     const k = i * 4, grey = 0.299 * d[k] + 0.587 * d[k + 1] + 0.114 * d[k + 2];
-    const base = dark ? 18 + grey * 0.5 : 92 + grey * 0.6;
+    const base = dark ? 14 + grey * 0.42 : 146 + grey * 0.38;
     let r = base, gg = base, b = base;
     if (map && overlay) {
       const v = Math.max(-1, Math.min(1, map[i] / overlay.scale)), a = overlay.opacity * Math.abs(v) ** 0.62, t = Math.round((v + 1) * 256) * 3;

@@ -60,6 +60,8 @@ class Data {
       this.choose();
     });
     this.listen();
+    // Workers come and go without an event.
+    setInterval(() => { if (!document.hidden && live.state !== "lost") this.system.reload(); }, 12000);
   }
 
   /** A screen that needs a model and a probe gets the likeliest ones, unless the address names them. */
