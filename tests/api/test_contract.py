@@ -107,7 +107,7 @@ def test_no_operation_breaks(fuzzed: Any, method: str, path: str) -> None:
     operation = schema[path][method]
 
     @hypothesis.settings(
-        max_examples=12,
+        max_examples=40,
         derandomize=True,
         phases=[hypothesis.Phase.generate],
         deadline=None,

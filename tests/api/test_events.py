@@ -76,7 +76,7 @@ def test_runs_and_presence(server: str, ready: Any) -> None:
     me = session.get("/api/v1/session").json()["person"]
     got: list[Any] = []
     cookie = "; ".join(f"{k}={v}" for k, v in session.cookies.items())
-    thread = threading.Thread(target=lambda: got.extend(listen(server, 3, {"Cookie": cookie}, ("run", "presence"))))
+    thread = threading.Thread(target=lambda: got.extend(listen(server, 2, {"Cookie": cookie}, ("run", "presence"))))
     thread.start()
     time.sleep(0.4)
     ready.submit("broken", {"model": "fake"})

@@ -80,7 +80,8 @@ def test_a_result_is_invisible_until_it_is_whole(any_store: Any, monkeypatch: py
         results.head(key("a"))
     files = [f for f in (any_store.data_dir / "blobs").glob("??/*")]
     assert files  # they were written first
-    assert any_store.blobs.sweep() == len(files)
+    assert any_store.blobs.sweep() == 0  # somebody may just be writing
+    assert any_store.blobs.sweep(older_than=-1) == len(files)
 
 
 def test_eviction_drops_what_is_cheap_to_compute_again(any_store: Any) -> None:

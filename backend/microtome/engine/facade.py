@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
 from sqlalchemy import Row, select, update
 
 from microtome.core.address import check_slug
@@ -27,6 +28,7 @@ from microtome.store.runs import OPEN, RunRepository
 from microtome.store.sources import SourceRepository, Type
 from microtome.store.times import now
 
+log = structlog.get_logger("microtome.engine")
 Executor = Literal["worker", "inline", "none"]
 
 
@@ -69,7 +71,11 @@ class Engine:
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the worker processes, if that is how runs are executed."""
+        """Clear away what a crash left, and start the worker processes, if that is how runs are executed."""
+        try:
+            self.store.blobs.sweep()
+        except OSError as error:  # leftovers cost space, nothing else
+            log.warning("sweep", error=str(error)[:200])
         if self.executor == "worker" and self._supervisor is None:
             self._supervisor = Supervisor(self.settings, self.store)
             self._supervisor.start()

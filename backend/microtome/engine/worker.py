@@ -82,6 +82,7 @@ class WorkerProcess:
             connection.execute(update(t.worker).where(mine).values(state=state, seen=time.time()))
         if time.monotonic() - self._recovered > 5:
             self._recovered = time.monotonic()
+            self._clear_dead()
             for id in self.worker.runs.recover():
                 log.warning("run taken back from a lost worker", run=id)
 

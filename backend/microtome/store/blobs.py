@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,16 +117,22 @@ class Blobs:
             for sha256 in set(sha256s) - again:
                 self.path(sha256).unlink(missing_ok=True)
 
-    def sweep(self) -> int:
-        """Remove rows that no result uses, and files left by a crash between file and row. For start-up only: a run
-        that is just writing has files without rows. Returns the number of files removed."""
+    def sweep(self, older_than: float = 3600.0) -> int:
+        """Remove rows that no result uses, and files left by a crash between file and row.
+
+        Args:
+            older_than: seconds; younger files may belong to a result that is just being written.
+
+        Returns:
+            The number of files removed.
+        """
         with self.store.write(lock="blobs") as connection:
             used = select(t.result_blob.c.sha256)
             connection.execute(delete(t.blob).where(t.blob.c.sha256.not_in(used)))
             known = set(connection.execute(select(t.blob.c.sha256)).scalars())
         removed = 0
         for file in self.folder.glob("??/*"):
-            if file.name not in known:
+            if file.name not in known and file.stat().st_mtime < time.time() - older_than:
                 file.unlink(missing_ok=True)
                 removed += 1
         return removed

@@ -14,7 +14,8 @@ from microtome.store import tables as t
 from microtome.store.database import Store
 from microtome.store.times import now
 
-LEASE_SECONDS = 15.0
+# Long, because a method may hold the interpreter for a while; on one machine a dead worker is noticed by its process id.
+LEASE_SECONDS = 60.0
 ATTEMPTS = 3  # the first one and two more after interruptions
 OPEN = ("queued", "running")
 
