@@ -19,7 +19,7 @@ from microtome.probes.tinyplaces.concepts import tag
 from microtome.probes.tinyplaces.palette import LIGHTS, SUMMER
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = 2400
+SAMPLE = 1440
 
 _DIGEST = """
 import json, zlib
