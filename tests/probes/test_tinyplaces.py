@@ -19,7 +19,7 @@ from microtome.probes.tinyplaces.concepts import tag
 from microtome.probes.tinyplaces.palette import LIGHTS, SUMMER
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = 1440
+SAMPLE = 2400  # fewer make the share of a class under a rare concept too noisy for its bound
 
 _DIGEST = """
 import json, zlib
