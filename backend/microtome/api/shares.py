@@ -126,7 +126,7 @@ def _drift(desk: Desk, row: Row[Any]) -> list[dict[str, str]]:
         now = "removed"
         if current is not None:
             try:
-                now = desk.engine.reader.hash_now(type, current.source) or current.hash
+                now = desk.engine.reader.hash_now(type, current.source, force=True) or current.hash
             except NotFound:
                 now = "missing"
             except Exception:  # whatever keeps the source from being read, the frozen view is still good
