@@ -18,7 +18,7 @@ export function drawSaliency(canvas: HTMLCanvasElement, image: HTMLImageElement,
     const base = dark ? 14 + grey * 0.42 : 146 + grey * 0.38;
     let r = base, gg = base, b = base;
     if (map && overlay) {
-      const v = Math.max(-1, Math.min(1, map[i] / overlay.scale)), a = overlay.opacity * Math.abs(v) ** 0.62, t = Math.round((v + 1) * 256) * 3;
+      const v = Math.max(-1, Math.min(1, map[i] / overlay.scale)), m = Math.abs(v), a = overlay.opacity * m ** 0.62 * Math.min(1, m / 0.05), t = Math.round((v + 1) * 256) * 3;
       r += (table[t] - base) * a; gg += (table[t + 1] - base) * a; b += (table[t + 2] - base) * a;
     }
     d[k] = r; d[k + 1] = gg; d[k + 2] = b;

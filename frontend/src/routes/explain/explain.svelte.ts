@@ -17,10 +17,28 @@ export const exampleImage = (e: string | null, size: number): string | null => {
   return p ? (p.kind === "upload" ? api.uploadUrl(p.sha, size) : api.imageUrl(p.probe, p.index, size)) : null;
 };
 
+const frozen = new Map<string, Promise<ResultSet[]>>();
+/** The results of single examples that a share link froze. */
+function frozenResults(share: string): Promise<ResultSet[]> {
+  let found = frozen.get(share);
+  if (!found) {
+    found = api.shared(share).then((s) => Promise.all(s.frozen.keys.map((k) => api.result(k).catch(() => null)))).then((all) => all.filter((r): r is ResultSet => !!r && "example" in r.subjects));
+    found.catch(() => frozen.delete(share));
+    frozen.set(share, found);
+  }
+  return found;
+}
+export function answers(set: ResultSet, r: RunRequest): boolean {
+  const same = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  return set.method === r.method && same(set.subjects.example, r.subjects.example) && same(set.subjects.targets, r.subjects.targets) && Object.entries(r.params ?? {}).every(([k, v]) => same(set.params[k], v));
+}
+
 /** A request that is submitted when it changes, followed by events, and read when it is done. Call during component initialisation. */
 export class Job {
   run = $state.raw<Run | null>(null);
   refused = $state.raw<Error | null>(null);
+  /** What a share link froze, where it holds the answer: then nothing is computed. */
+  found = $state.raw<ResultSet | null>(null);
   private again = $state(0);
   readonly result: Resource<ResultSet>;
   constructor(request: () => RunRequest | null, wait = 150) {
@@ -28,10 +46,14 @@ export class Job {
     $effect(() => {
       void this.again;
       const body = text;
-      this.run = null; this.refused = null;
+      this.run = null; this.refused = null; this.found = null;
+      const share = view.share;
       if (!body) return;
       let gone = false, id: string | null = null;
-      const timer = setTimeout(() => {
+      const timer = setTimeout(async () => {
+        const kept = share ? await frozenResults(share).then((all) => all.find((s) => answers(s, JSON.parse(body) as RunRequest)) ?? null, () => null) : null;
+        if (gone) return;
+        if (kept) { this.found = kept; return; }
         api.submit(JSON.parse(body) as RunRequest).then(
           (r) => { id = r.id; data.remember(r); if (gone) void abandon(r); else this.run = r; }, (e: Error) => { if (!gone) this.refused = e; });
       }, wait);
@@ -41,7 +63,8 @@ export class Job {
   }
   /** The run as the events tell it. */
   get now(): Run | null { const r = this.run; return r ? (data.runs.find((x) => x.id === r.id && (x.ended || !r.ended)) ?? r) : null; }
-  get working(): boolean { return !this.refused && (!this.now || this.now.state === "queued" || this.now.state === "running"); }
+  get set(): ResultSet | null { return this.found ?? this.result.data; }
+  get working(): boolean { return !this.found && !this.refused && (!this.now || this.now.state === "queued" || this.now.state === "running"); }
   retry(): void { this.again += 1; }
 }
 /** Nobody waits for it any more: what still queues is taken out of the queue. */
