@@ -18,7 +18,7 @@ import httpx
 from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "pictures"
-SUBJECTS = "model=tinyplaces-resnet&probe=tinyplaces"
+SUBJECTS = "m=tinyplaces-resnet&p=tinyplaces"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 

@@ -10,9 +10,9 @@ from playwright.sync_api import Page
 
 SCREENS = {
     "home": "/",
-    "browse": "/browse?model=tinyplaces-resnet&probe=tinyplaces&selected=resnet.encoder.stages.3.layers.1/3",
+    "browse": "/browse?m=tinyplaces-resnet&p=tinyplaces&u=resnet.encoder.stages.3.layers.1/3",
     "unit": "/unit/tinyplaces-resnet/resnet.encoder.stages.3.layers.1/3?probe=tinyplaces",
-    "explain": "/explain?model=tinyplaces-resnet&probe=tinyplaces",
+    "explain": "/explain?m=tinyplaces-resnet&p=tinyplaces",
     "runs": "/runs",
 }
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from tests import micro
 from tests.e2e.conftest import PROBE, Server
 
-BROWSE = "/browse?model=tinyplaces-resnet&probe=tinyplaces"
-EXPLAIN = "/explain?model=tinyplaces-resnet&probe=tinyplaces"
+BROWSE = "/browse?m=tinyplaces-resnet&p=tinyplaces"
+EXPLAIN = "/explain?m=tinyplaces-resnet&p=tinyplaces"
 Open = Callable[..., Page]
 
 
@@ -47,7 +47,7 @@ def test_a_shared_view_opens_the_same_and_says_what_changed(open_page: Open, ser
     server.add("models", f"path:{folder}", "shared-model")
     server.run("dissection", model="shared-model", probe="tinyplaces")
     server.run("unit-map", model="shared-model", probe="tinyplaces")
-    page = open_page("/browse?model=shared-model&probe=tinyplaces")
+    page = open_page("/browse?m=shared-model&p=tinyplaces")
     row = page.get_by_test_id("unit-row").nth(1)
     expect(row).to_be_visible()
     address = row.get_attribute("data-address")

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Server
 
-BROWSE = "/browse?model=tinyplaces-resnet&probe=tinyplaces"
+BROWSE = "/browse?m=tinyplaces-resnet&p=tinyplaces"
 Open = Callable[..., Page]
 
 
@@ -44,7 +44,7 @@ def test_filter_brush_undo(open_page: Open) -> None:
     expect(page.get_by_test_id("unit-row").first).to_contain_text(name)
     filtered = counts(page)[0]
     assert 0 < filtered < total
-    assert "concept" in page.url
+    assert f"c=object:{name}" in page.url or f":{name}" in page.url
     canvas = page.get_by_test_id("map-canvas")
     page.get_by_test_id("undo").click()
     expect(page.get_by_test_id("filter-chip")).to_have_count(0)
@@ -149,7 +149,7 @@ def test_two_people_changing_one_label_are_asked_and_history_keeps_both(open_pag
 
 
 def test_ablation_of_one_unit(open_page: Open) -> None:
-    page = open_page(BROWSE + "&layers=resnet.encoder.stages.3.layers.1")
+    page = open_page(BROWSE + "&l=resnet.encoder.stages.3.layers.1")
     first_row(page)
     page.get_by_test_id("unit-row").first.click()
     page.get_by_test_id("ablate").click()
@@ -158,7 +158,7 @@ def test_ablation_of_one_unit(open_page: Open) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1024, 768), (390, 844)])
 def test_narrow_windows_do_not_scroll_sideways(open_page: Open, server: Server, width: int, height: int) -> None:
-    for path in ("/", BROWSE, "/explain?model=tinyplaces-resnet&probe=tinyplaces", "/runs"):
+    for path in ("/", BROWSE, "/explain?m=tinyplaces-resnet&p=tinyplaces", "/runs"):
         page = open_page(path, width=width, height=height)
         page.wait_for_timeout(800)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -83,6 +83,17 @@ def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
+def suffix_sums(bins, sums):  # type: ignore[no-untyped-def]
+    """``sums[u, c, g]`` = the sum of ``bins[u, c + 1, g:]``: from bins to counts above, without the row of "nothing"."""
+    for u in numba.prange(bins.shape[0]):
+        for c in range(sums.shape[1]):
+            total = 0
+            for g in range(bins.shape[2] - 1, -1, -1):
+                total += bins[u, c + 1, g]
+                sums[u, c, g] = total
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
 def summary_kernel(maps, mean, squares, low, high, peaks, sites):  # type: ignore[no-untyped-def]
     """Moments, extremes and peaks of float32 [B, units, h, w], reading every value once from memory.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from microtome.capture.kernels import bilinear_grid, tally_kernel
+from microtome.capture.kernels import bilinear_grid, suffix_sums, tally_kernel
 
 IGNORED = np.uint16(65_535)
 
@@ -92,6 +92,9 @@ class Tally:
 
     def finish(self) -> Counts:
         def from_top(bins: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-            return np.ascontiguousarray(np.cumsum(bins[..., ::-1], axis=-1)[..., ::-1])
+            return np.ascontiguousarray(np.cumsum(bins[:, ::-1], axis=1)[:, ::-1])
 
-        return Counts(from_top(self._units), from_top(self._shared[:, 1:]), from_top(self._images))
+        units, concepts, points = self._shared.shape
+        shared = np.empty((units, concepts - 1, points), np.int64)
+        suffix_sums(self._shared, shared)
+        return Counts(from_top(self._units), shared, from_top(self._images))
