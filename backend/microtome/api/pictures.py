@@ -16,7 +16,8 @@ from sqlalchemy import select
 from microtome.api.desk import Desk
 from microtome.api.examples import checked
 from microtome.core.errors import NotFound, TooLarge
-from microtome.core.keys import sha256
+from microtome.core.geometry import Geometry
+from microtome.core.keys import content_key, sha256
 from microtome.probes import decode_image
 from microtome.store import tables as t
 from microtome.store.blobs import insert_ignore
@@ -41,16 +42,27 @@ def scaled(image: npt.NDArray[np.uint8], size: int) -> Image.Image:
     return picture.resize(target, Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC)
 
 
-def example_picture(desk: Desk, slug: str, index: int, size: int | None, held: str | None = None) -> tuple[str, bytes | None, str]:
-    """ETag, bytes (None when the client holds them) and media type."""
+def geometry_of(desk: Desk, model: str | None) -> Geometry | None:
+    """How ``model`` sees images: resized and cropped. None for the image as it is."""
+    if model is None:
+        return None
+    described = desk.engine.sources.get("model", model, "model").description.get("geometry")
+    return Geometry.from_dict(described) if described else None
+
+
+def example_picture(
+    desk: Desk, slug: str, index: int, size: int | None, model: str | None = None, held: str | None = None
+) -> tuple[str, bytes | None, str]:
+    """ETag, bytes (None when the client holds them) and media type. With ``model``, what that model sees of it."""
     _, probe = checked(desk, slug, index)
-    etag = f"{probe.hash[:24]}-{index}-{size or 0}"
+    geometry = geometry_of(desk, model)
+    etag = f"{probe.hash[:24]}-{index}-{size or 0}" + (f"-{content_key(geometry.to_dict())[:12]}" if geometry else "")
     media = "image/webp" if size else "image/png"
     if held and f'"{etag}"' in held:
         return etag, None, media
 
     def draw() -> bytes:
-        image = probe.image(index)
+        image = geometry.view(probe.image(index)) if geometry else probe.image(index)
         if size:
             return webp(scaled(image, size))
         out = io.BytesIO()
@@ -91,13 +103,16 @@ def store_upload(desk: Desk, data: bytes, person: str) -> dict[str, Any]:
     return {"sha256": sha, "width": width, "height": height, "bytes": len(data), "example": f"upload:{sha}"}
 
 
-def upload_picture(desk: Desk, sha: str, size: int | None) -> tuple[bytes, str]:
+def upload_picture(desk: Desk, sha: str, size: int | None, model: str | None = None) -> tuple[bytes, str]:
+    """Bytes and media type of an uploaded image; with ``model``, what that model sees of it."""
     with desk.store.read() as connection:
         known = connection.execute(select(t.upload.c.sha256).where(t.upload.c.sha256 == sha)).first()
     path = upload_path(desk, sha)
     if known is None or not path.exists():
         raise NotFound(f"There is no upload {sha[:12]}…. Send the image to POST /api/v1/uploads.", field="sha256")
     image = decode_image(path, desk.settings.image_pixels)
+    geometry = geometry_of(desk, model)
+    image = geometry.view(image) if geometry else image
     if size is None:
         out = io.BytesIO()
         Image.fromarray(image).save(out, "PNG", compress_level=3)

@@ -71,9 +71,10 @@ def example_image(
     probe: Slug,
     index: Index,
     size: Annotated[int | None, Query(ge=16, le=1024, description="Longest side in pixels.")] = None,
+    model: Annotated[SlugQuery | None, Query(description="Show what this model sees: resized and cropped.")] = None,
 ) -> Response:
     """The picture: WebP at ``size``, else lossless PNG as the model's processor gets it."""
-    etag, data, media = example_picture(desk, probe, index, size, held=request.headers.get("if-none-match"))
+    etag, data, media = example_picture(desk, probe, index, size, model, held=request.headers.get("if-none-match"))
     if data is None:
         return not_modified(request, etag) or Response(status_code=304)
     return Response(data, media_type=media, headers={**immutable(etag), "Cache-Control": "private, max-age=86400"})

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 
-from microtome.api.deps import DeskDep, Me, Sha, immutable, not_modified
+from microtome.api.deps import DeskDep, Me, Sha, SlugQuery, immutable, not_modified
 from microtome.api.pictures import store_upload, upload_picture
 from microtome.api.schemas.sources import Upload
 
@@ -20,11 +20,11 @@ def upload(desk: DeskDep, me: Me, file: Annotated[UploadFile, File(description="
 
 
 @router.get("/{sha256}/image", response_class=Response)
-def upload_image(desk: DeskDep, request: Request, sha256: Sha, size: Annotated[int | None, Query(ge=16, le=1024)] = None) -> Response:
-    """The uploaded image, re-encoded."""
-    etag = f"{sha256[:32]}-{size or 0}"
+def upload_image(desk: DeskDep, request: Request, sha256: Sha, size: Annotated[int | None, Query(ge=16, le=1024)] = None, model: SlugQuery | None = None) -> Response:
+    """The uploaded image, re-encoded; with ``model``, what that model sees of it."""
+    etag = f"{sha256[:32]}-{size or 0}-{model or ''}"
     held = not_modified(request, etag)
     if held is not None:
         return held
-    data, media = upload_picture(desk, sha256, size)
-    return Response(data, media_type=media, headers=immutable(etag))
+    data, media = upload_picture(desk, sha256, size, model)
+    return Response(data, media_type=media, headers={**immutable(etag), "Cache-Control": "private, max-age=3600"})

@@ -22,8 +22,9 @@ export type ExamplesQuery = { label?: number; subset?: "all" | "correct" | "wron
 export const examples = (probe: string, query: ExamplesQuery, signal?: S) => unwrap(client.GET(`${V}/probes/{probe}/examples`, { params: { path: { probe }, query }, signal }));
 export const example = (probe: string, index: number, model: string | undefined, signal?: S) =>
   unwrap(client.GET(`${V}/probes/{probe}/examples/{index}`, { params: { path: { probe, index }, query: { model } }, signal }));
-export const imageUrl = (probe: string, index: number, size: number) => url("/probes" + seg(probe, "examples", index, "image"), { size });
-export const uploadUrl = (sha: string, size?: number) => url("/uploads" + seg(sha, "image"), { size });
+/** With `model`, what that model sees: resized and cropped, which is what its maps cover. */
+export const imageUrl = (probe: string, index: number, size: number, model?: string | null) => url("/probes" + seg(probe, "examples", index, "image"), { size, model: model ?? undefined });
+export const uploadUrl = (sha: string, size?: number, model?: string | null) => url("/uploads" + seg(sha, "image"), { size, model: model ?? undefined });
 export const upload = (file: File) =>
   unwrap(client.POST(`${V}/uploads`, { body: { file: file as unknown as string }, bodySerializer: () => { const form = new FormData(); form.set("file", file); return form; } }));
 

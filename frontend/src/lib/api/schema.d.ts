@@ -333,7 +333,7 @@ export interface paths {
         };
         /**
          * Upload Image
-         * @description The uploaded image, re-encoded.
+         * @description The uploaded image, re-encoded; with ``model``, what that model sees of it.
          */
         get: operations["upload_image"];
         put?: never;
@@ -2971,6 +2971,8 @@ export interface operations {
             query?: {
                 /** @description Longest side in pixels. */
                 size?: number | null;
+                /** @description Show what this model sees: resized and cropped. */
+                model?: string | null;
             };
             header?: never;
             path: {
@@ -3068,6 +3070,7 @@ export interface operations {
         parameters: {
             query?: {
                 size?: number | null;
+                model?: string | null;
             };
             header?: never;
             path: {

@@ -14,7 +14,7 @@ export const parseExample = (e: string | null): { kind: "upload"; sha: string } 
 };
 export const exampleImage = (e: string | null, size: number): string | null => {
   const p = parseExample(e);
-  return p ? (p.kind === "upload" ? api.uploadUrl(p.sha, size) : api.imageUrl(p.probe, p.index, size)) : null;
+  return p ? (p.kind === "upload" ? api.uploadUrl(p.sha, size, view.state.model) : api.imageUrl(p.probe, p.index, size, view.state.model)) : null;
 };
 
 const frozen = new Map<string, Promise<ResultSet[]>>();
