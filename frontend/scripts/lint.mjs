@@ -16,9 +16,11 @@ function check(path) {
   const lines = text.split("\n").length;
   if (lines > 400) problems.push(`${path}: ${lines} lines, at most 400`);
   if (/\{@html/.test(text) && !path.endsWith("Icon.svelte")) problems.push(`${path}: {@html} is only for Icon.svelte`);
-  if (/https?:\/\/(?!127\.0\.0\.1|www\.w3\.org|localhost)/.test(text)) problems.push(`${path}: no request leaves the server`);
+  if (/https?:\/\/(?!127\.0\.0\.1|www\.w3\.org|localhost)/.test(text))
+    problems.push(`${path}: no request leaves the server`);
 }
 walk(join(root, "src"));
-if (/registry\.npmjs|"resolved"/.test(readFileSync(join(root, "package-lock.json"), "utf8"))) problems.push("package-lock.json names a registry");
+if (/registry\.npmjs|"resolved"/.test(readFileSync(join(root, "package-lock.json"), "utf8")))
+  problems.push("package-lock.json names a registry");
 for (const line of problems) console.error(line);
 process.exit(problems.length ? 1 : 0);

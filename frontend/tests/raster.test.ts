@@ -15,8 +15,12 @@ describe("masks", () => {
   it("are strict", () => expect([...mask(new Float32Array([1, 2, 3]), 2)]).toEqual([0, 0, 1]));
   it("have closed outlines", () => {
     const field = [0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0];
-    const s = contour(field, 4, 4, 0.5), ends = new Map<string, number>();
-    for (let i = 0; i < s.length; i += 2) { const k = `${s[i].toFixed(3)} ${s[i + 1].toFixed(3)}`; ends.set(k, (ends.get(k) ?? 0) + 1); }
+    const s = contour(field, 4, 4, 0.5),
+      ends = new Map<string, number>();
+    for (let i = 0; i < s.length; i += 2) {
+      const k = `${s[i].toFixed(3)} ${s[i + 1].toFixed(3)}`;
+      ends.set(k, (ends.get(k) ?? 0) + 1);
+    }
     expect(s.length).toBe(8 * 4);
     expect([...ends.values()].every((n) => n === 2)).toBe(true);
   });

@@ -3,24 +3,62 @@ import { History } from "../src/lib/state/history";
 import { clauses, emptySelection, emptyView, mergeRange, parseUnit, simplify } from "../src/lib/state/selection";
 import { decode, encode, paramsSelection, selectionParams } from "../src/lib/state/url";
 
-const split = (address: string): [string, string] => { const i = address.indexOf("?"); return i < 0 ? [address, ""] : [address.slice(0, i), address.slice(i)]; };
+const split = (address: string): [string, string] => {
+  const i = address.indexOf("?");
+  return i < 0 ? [address, ""] : [address.slice(0, i), address.slice(i)];
+};
 
 describe("the address", () => {
   it("leaves out what is default", () => {
-    expect(encode({ name: "browse" }, { ...emptyView(), model: "tinyplaces-resnet", probe: "tinyplaces" }, null)).toBe("/browse?m=tinyplaces-resnet&p=tinyplaces");
+    expect(encode({ name: "browse" }, { ...emptyView(), model: "tinyplaces-resnet", probe: "tinyplaces" }, null)).toBe(
+      "/browse?m=tinyplaces-resnet&p=tinyplaces",
+    );
   });
   it("carries the whole view there and back", () => {
     const v = emptyView();
-    Object.assign(v, { screen: "browse", model: "m-1", probe: "p", selected: { layer: "encoder.stages.3", unit: 42 }, pinned: [{ layer: "a", unit: 0 }], quantile: 0.99, sort: "density", descending: false, table: "brushed", colour: "iou", band: "random" });
-    v.selection = { layers: ["a.b", "c,d"], concepts: ["part:window"], not_concepts: ["scene:sky & sea", "back\\slash,"], categories: ["object"], iou: { min: 0.04, max: null }, density: { min: null, max: 0.5 },
-      detector: true, labelled: false, text: "lit window?", brush: { view: "map", key: "k1", polygon: [[0.1, -2], [3, 4.5], [-1, 0]] } };
+    Object.assign(v, {
+      screen: "browse",
+      model: "m-1",
+      probe: "p",
+      selected: { layer: "encoder.stages.3", unit: 42 },
+      pinned: [{ layer: "a", unit: 0 }],
+      quantile: 0.99,
+      sort: "density",
+      descending: false,
+      table: "brushed",
+      colour: "iou",
+      band: "random",
+    });
+    v.selection = {
+      layers: ["a.b", "c,d"],
+      concepts: ["part:window"],
+      not_concepts: ["scene:sky & sea", "back\\slash,"],
+      categories: ["object"],
+      iou: { min: 0.04, max: null },
+      density: { min: null, max: 0.5 },
+      detector: true,
+      labelled: false,
+      text: "lit window?",
+      brush: {
+        view: "map",
+        key: "k1",
+        polygon: [
+          [0.1, -2],
+          [3, 4.5],
+          [-1, 0],
+        ],
+      },
+    };
     const back = decode(...split(encode({ name: "browse" }, v, "sh1")));
     expect(back.view).toEqual(v);
     expect(back.share).toBe("sh1");
     expect(back.route).toEqual({ name: "browse" });
   });
   it("carries histogram and unit brushes", () => {
-    for (const brush of [{ view: "histogram" as const, key: null, range: { min: 0.1, max: 0.2 } }, { view: "units" as const, key: null, units: [{ layer: "a", unit: 3 }] }]) {
+    for (const brush of [
+      { view: "histogram" as const, key: null, range: { min: 0.1, max: 0.2 } },
+      { view: "units" as const, key: null, units: [{ layer: "a", unit: 3 }] },
+    ]) {
       const s = { ...emptySelection(), brush };
       expect(paramsSelection(new URLSearchParams(selectionParams(s).toString()))).toEqual(s);
     }
@@ -28,13 +66,28 @@ describe("the address", () => {
   it("carries Explain", () => {
     const v = emptyView();
     Object.assign(v, { screen: "explain", model: "m", probe: "p" });
-    v.explain = { example: "tinyplaces:17", methods: ["grad-cam"], targets: [3, 1], opacity: 0.5, clip: 99, scale: "own", params: { occlusion: { window: 8 } }, subset: "wrong", true_class: 2 };
+    v.explain = {
+      example: "tinyplaces:17",
+      methods: ["grad-cam"],
+      targets: [3, 1],
+      opacity: 0.5,
+      clip: 99,
+      scale: "own",
+      params: { occlusion: { window: 8 } },
+      subset: "wrong",
+      true_class: 2,
+    };
     expect(decode(...split(encode({ name: "explain" }, v, null))).view).toEqual(v);
   });
   it("names a unit by a stable path", () => {
     const address = encode({ name: "unit", model: "m", layer: "a.b", unit: 7 }, { ...emptyView(), probe: "p" }, null);
     expect(address).toBe("/unit/m/a.b/7?probe=p");
     expect(decode(...split(address)).view.selected).toEqual({ layer: "a.b", unit: 7 });
+  });
+  it("takes model and probe spelled out, as people write them", () => {
+    const back = decode("/browse", "?model=a&probe=b").view;
+    expect([back.model, back.probe]).toEqual(["a", "b"]);
+    expect(decode("/browse", "?m=short&model=long").view.model).toBe("short");
   });
   it("drops odd values instead of failing", () => {
     const back = decode("/browse", "?iou=2~1&q=9&b=map**p1 2&sort=-odd&tab=x&u=nope&par={");
@@ -45,7 +98,10 @@ describe("the address", () => {
     expect(decode("/nowhere/at/all", "").route).toEqual({ name: "unknown", path: "/nowhere/at/all" });
   });
   it("keeps a long lasso under 2 kB", () => {
-    const polygon = Array.from({ length: 900 }, (_, i) => [Math.cos(i / 143) * 3.123456789 + Math.sin(i) * 0.01, Math.sin(i / 143) * 2] as [number, number]);
+    const polygon = Array.from(
+      { length: 900 },
+      (_, i) => [Math.cos(i / 143) * 3.123456789 + Math.sin(i) * 0.01, Math.sin(i / 143) * 2] as [number, number],
+    );
     const s = { ...emptySelection(), brush: { view: "map" as const, key: "x".repeat(64), polygon: simplify(polygon) } };
     expect(s.brush.polygon.length).toBeGreaterThan(8);
     expect(selectionParams(s).toString().length).toBeLessThan(2000);
@@ -67,7 +123,8 @@ describe("the selection", () => {
 describe("undo and redo", () => {
   it("walks back and forth", () => {
     const h = new History<string>();
-    h.push("a"); h.push("b");
+    h.push("a");
+    h.push("b");
     expect(h.undo("c")).toBe("b");
     expect(h.undo("b")).toBe("a");
     expect(h.undo("a")).toBeNull();

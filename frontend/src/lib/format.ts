@@ -1,7 +1,8 @@
 /** Numbers, times and names as the design language writes them (section 9): true minus, grouped thousands, spaces before %. */
 const group = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const MINUS = "\u2212";
-const bad = (x: number | null | undefined): x is null | undefined => x === null || x === undefined || !Number.isFinite(x);
+const bad = (x: number | null | undefined): x is null | undefined =>
+  x === null || x === undefined || !Number.isFinite(x);
 
 export const count = (n: number): string => group.format(n);
 export const plural = (n: number, one: string, many = one + "s"): string => `${count(n)} ${n === 1 ? one : many}`;
@@ -11,7 +12,8 @@ export function fixed(x: number | null | undefined, digits = 3): string {
   return x < 0 && Number(text) !== 0 ? MINUS + text : text;
 }
 export const iou = (x: number | null | undefined): string => fixed(x, 3);
-export const signed = (x: number | null | undefined, digits = 1): string => (bad(x) ? "\u2013" : (x > 0 ? "+" : "") + fixed(x, digits));
+export const signed = (x: number | null | undefined, digits = 1): string =>
+  bad(x) ? "\u2013" : (x > 0 ? "+" : "") + fixed(x, digits);
 export function percent(share: number | null | undefined, digits = 1): string {
   return bad(share) ? "\u2013" : `${fixed(share * 100, digits)} %`;
 }
@@ -30,7 +32,10 @@ export function bytes(n: number | null | undefined): string {
   if (bad(n)) return "\u2013";
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let k = 0;
-  while (n >= 1000 && k < units.length - 1) { n /= 1000; k += 1; }
+  while (n >= 1000 && k < units.length - 1) {
+    n /= 1000;
+    k += 1;
+  }
   return k === 0 ? `${n}\u00a0bytes` : `${n >= 100 ? n.toFixed(0) : n.toFixed(1)}\u00a0${units[k]}`;
 }
 /** How long something takes, coarse enough to be honest. */
@@ -52,15 +57,23 @@ export function ago(iso: string | null | undefined, now = Date.now()): string {
   if (s < 2 * 86400) return "yesterday";
   return new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 }
-export const clock = (at: number | string): string => new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
-export const when = (iso: string | null): string => (iso ? new Date(iso).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }) : "\u2013");
+export const clock = (at: number | string): string =>
+  new Date(at).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+export const when = (iso: string | null): string =>
+  iso
+    ? new Date(iso).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })
+    : "\u2013";
 /** Seven characters of a hash; the full one stands in provenance. */
 export const hash = (h: string | null | undefined): string => (h ? h.replace(/^sha256:/, "").slice(0, 7) : "\u2013");
 /** Concepts travel as category:name; people read the name. */
 export const conceptName = (id: string | null | undefined): string => (id ? id.slice(id.indexOf(":") + 1) : "none");
 export const capital = (s: string): string => (s ? s[0].toUpperCase() + s.slice(1) : s);
-export function range(r: { min?: number | null; max?: number | null }, show: (x: number) => string = (x) => tidy(x, 2)): string {
-  const low = r.min ?? null, high = r.max ?? null;
+export function range(
+  r: { min?: number | null; max?: number | null },
+  show: (x: number) => string = (x) => tidy(x, 2),
+): string {
+  const low = r.min ?? null,
+    high = r.max ?? null;
   if (low !== null && high !== null) return `${show(low)} to ${show(high)}`;
   return low !== null ? `\u2265 ${show(low)}` : high !== null ? `\u2264 ${show(high)}` : "any";
 }

@@ -1,17 +1,28 @@
 /** Single keys and chords. Single letters act only when no field has the focus; G starts a two-key chord. */
-export type Binding = { keys: string; label: string; group: string; run: (event: KeyboardEvent) => void; when?: () => boolean; always?: boolean };
+export type Binding = {
+  keys: string;
+  label: string;
+  group: string;
+  run: (event: KeyboardEvent) => void;
+  when?: () => boolean;
+  always?: boolean;
+};
 
 /** "Ctrl+Shift+Z", "J", "?", "ArrowLeft"; Ctrl also means Cmd. */
 export function chordOf(event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey">): string {
   const letter = event.key.length === 1;
   const key = event.key === " " ? "Space" : letter && /[a-z]/i.test(event.key) ? event.key.toUpperCase() : event.key;
   const shift = event.shiftKey && (!letter || /[a-z]/i.test(event.key));
-  return [(event.ctrlKey || event.metaKey) && "Ctrl", event.altKey && "Alt", shift && "Shift", key].filter(Boolean).join("+");
+  return [(event.ctrlKey || event.metaKey) && "Ctrl", event.altKey && "Alt", shift && "Shift", key]
+    .filter(Boolean)
+    .join("+");
 }
 export function inField(target: EventTarget | null): boolean {
   if (typeof HTMLElement === "undefined" || !(target instanceof HTMLElement)) return false;
   if (target.isContentEditable || target.tagName === "TEXTAREA" || target.tagName === "SELECT") return true;
-  return target instanceof HTMLInputElement && !["checkbox", "radio", "button", "range", "submit"].includes(target.type);
+  return (
+    target instanceof HTMLInputElement && !["checkbox", "radio", "button", "range", "submit"].includes(target.type)
+  );
 }
 
 export class Keyboard {
@@ -22,7 +33,9 @@ export class Keyboard {
 
   add(...bindings: Binding[]): () => void {
     this.bindings = [...this.bindings, ...bindings];
-    return () => { this.bindings = this.bindings.filter((b) => !bindings.includes(b)); };
+    return () => {
+      this.bindings = this.bindings.filter((b) => !bindings.includes(b));
+    };
   }
   /** True if a binding took the key. The latest binding wins. */
   handle(event: KeyboardEvent): boolean {

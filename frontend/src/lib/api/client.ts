@@ -7,24 +7,43 @@ export const BASE = "/api/v1";
 
 /** What the server refused, with its reason and remedy. */
 export class Problem extends Error {
-  readonly status: number; readonly title: string; readonly detail: string; readonly field: string | null; readonly current: unknown;
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+  readonly field: string | null;
+  readonly current: unknown;
   constructor(doc: ProblemDocument) {
     super(doc.detail || doc.title);
-    this.status = doc.status; this.title = doc.title; this.detail = doc.detail; this.field = doc.field ?? null; this.current = doc.current;
+    this.status = doc.status;
+    this.title = doc.title;
+    this.detail = doc.detail;
+    this.field = doc.field ?? null;
+    this.current = doc.current;
   }
 }
 /** The server did not answer at all. What is on the screen stays. */
 export class Offline extends Error {
-  constructor() { super("The server does not answer. What you see is kept; it is read again when the connection is back."); }
+  constructor() {
+    super("The server does not answer. What you see is kept; it is read again when the connection is back.");
+  }
 }
 
 async function problem(response: Response): Promise<Problem> {
   try {
     const doc = await response.json();
     if (Array.isArray(doc.detail)) doc.detail = doc.detail.map((d: { msg: string }) => d.msg).join("; ");
-    return new Problem({ ...doc, status: response.status, title: doc.title ?? response.statusText, detail: doc.detail ?? doc.title ?? "" });
+    return new Problem({
+      ...doc,
+      status: response.status,
+      title: doc.title ?? response.statusText,
+      detail: doc.detail ?? doc.title ?? "",
+    });
   } catch {
-    return new Problem({ status: response.status, title: `The server answered ${response.status}`, detail: response.statusText || "No reason was given. Details are in the log of the server." });
+    return new Problem({
+      status: response.status,
+      title: `The server answered ${response.status}`,
+      detail: response.statusText || "No reason was given. Details are in the log of the server.",
+    });
   }
 }
 async function once(request: Request): Promise<Response> {
@@ -56,23 +75,28 @@ async function send(request: Request): Promise<Response> {
 export const client = createClient<paths>({ baseUrl: location.origin, fetch: send });
 /** Every failure has been thrown by then, so the data is there. */
 export const unwrap = async <T>(answer: Promise<{ data?: T }>): Promise<T> => (await answer).data as T;
-export const newKey = (): string => (crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(36).slice(2)}`);
+export const newKey = (): string =>
+  crypto.randomUUID ? crypto.randomUUID() : `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
 /** Addresses that the browser itself reads: images, downloads. */
 export function url(path: string, query: Record<string, string | number | null | undefined> = {}): string {
   const params = new URLSearchParams();
-  for (const [key, value] of Object.entries(query)) if (value !== null && value !== undefined && value !== "") params.set(key, String(value));
+  for (const [key, value] of Object.entries(query))
+    if (value !== null && value !== undefined && value !== "") params.set(key, String(value));
   const text = params.toString();
   return BASE + path + (text ? `?${text}` : "");
 }
-export const seg = (...parts: (string | number)[]): string => parts.map((part) => "/" + encodeURIComponent(String(part))).join("");
+export const seg = (...parts: (string | number)[]): string =>
+  parts.map((part) => "/" + encodeURIComponent(String(part))).join("");
 
 const blobs = new Map<string, Promise<Float32Array>>();
 /** Raw little-endian array as floats; immutable, so one request each, the last forty kept. */
 export function floats(target: string): Promise<Float32Array> {
   let found = blobs.get(target);
   if (!found) {
-    found = send(new Request(target)).then(async (r) => decode(await r.arrayBuffer(), r.headers.get("X-Dtype") ?? "float32"));
+    found = send(new Request(target)).then(async (r) =>
+      decode(await r.arrayBuffer(), r.headers.get("X-Dtype") ?? "float32"),
+    );
     found.catch(() => blobs.delete(target));
     blobs.set(target, found);
     if (blobs.size > 40) blobs.delete(blobs.keys().next().value as string);
@@ -85,11 +109,17 @@ function decode(bytes: ArrayBuffer, dtype: string): Float32Array {
   return new Float32Array(bytes);
 }
 export async function download(path: string, body: unknown, name: string): Promise<void> {
-  const request = new Request(new URL(BASE + path, location.origin), { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+  const request = new Request(new URL(BASE + path, location.origin), {
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json" },
+  });
   save(await (await send(request)).blob(), name);
 }
 export function save(blob: Blob, name: string): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob); link.download = name; link.click();
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 5000);
 }

@@ -31,8 +31,13 @@ export type UnitRef = S["UnitRef"];
 export type Range = S["Range"];
 export type Brush = Omit<S["Brush"], "polygon"> & { polygon?: [number, number][] | null };
 export type Selection = Omit<Full<S["Selection"]>, "brush"> & { brush: Brush | null };
-export type ExplainState = Omit<Full<S["ExplainState"]>, "params"> & { params: Record<string, Record<string, unknown>> };
-export type ViewState = Omit<Full<S["ViewState"]>, "selection" | "explain"> & { selection: Selection; explain: ExplainState };
+export type ExplainState = Omit<Full<S["ExplainState"]>, "params"> & {
+  params: Record<string, Record<string, unknown>>;
+};
+export type ViewState = Omit<Full<S["ViewState"]>, "selection" | "explain"> & {
+  selection: Selection;
+  explain: ExplainState;
+};
 export type SortKey = ViewState["sort"];
 export type TableTab = ViewState["table"];
 export type Colour = ViewState["colour"];
@@ -52,9 +57,32 @@ export type SavedSelection = Omit<S["SavedSelection"], "selection"> & { selectio
 export type Share = S["Share"];
 export type SharedView = Omit<S["SharedView"], "state"> & { state: ViewState };
 export type Hit = S["Hit"];
-export type ProblemDocument = { type?: string; title: string; status: number; detail: string; field?: string | null; current?: unknown };
+export type ProblemDocument = {
+  type?: string;
+  title: string;
+  status: number;
+  detail: string;
+  field?: string | null;
+  current?: unknown;
+};
 export type JSONSchema = {
-  type?: string | string[]; title?: string; description?: string; properties?: Record<string, JSONSchema>; required?: string[]; default?: unknown;
-  enum?: unknown[]; const?: unknown; anyOf?: JSONSchema[]; allOf?: JSONSchema[]; $ref?: string; $defs?: Record<string, JSONSchema>; items?: JSONSchema;
-  minimum?: number; maximum?: number; exclusiveMinimum?: number; exclusiveMaximum?: number; maxLength?: number; format?: string;
+  type?: string | string[];
+  title?: string;
+  description?: string;
+  properties?: Record<string, JSONSchema>;
+  required?: string[];
+  default?: unknown;
+  enum?: unknown[];
+  const?: unknown;
+  anyOf?: JSONSchema[];
+  allOf?: JSONSchema[];
+  $ref?: string;
+  $defs?: Record<string, JSONSchema>;
+  items?: JSONSchema;
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
+  maxLength?: number;
+  format?: string;
 };

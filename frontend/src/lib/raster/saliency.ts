@@ -3,25 +3,42 @@ import { diverging } from "../colour";
 import { upsample } from "./upsample";
 
 export type Overlay = { values: ArrayLike<number>; h: number; w: number; scale: number; opacity: number };
-export function drawSaliency(canvas: HTMLCanvasElement, image: HTMLImageElement, overlay: Overlay | null, dark: boolean): void {
+export function drawSaliency(
+  canvas: HTMLCanvasElement,
+  image: HTMLImageElement,
+  overlay: Overlay | null,
+  dark: boolean,
+): void {
   const g = canvas.getContext("2d", { willReadFrequently: true });
   if (!g) return;
   const { width: W, height: H } = canvas;
   g.imageSmoothingQuality = "high";
   g.drawImage(image, 0, 0, W, H);
-  const pixels = g.getImageData(0, 0, W, H), d = pixels.data;
-  const map = overlay ? upsample(overlay.values, overlay.h, overlay.w, H, W) : null, colour = diverging();
+  const pixels = g.getImageData(0, 0, W, H),
+    d = pixels.data;
+  const map = overlay ? upsample(overlay.values, overlay.h, overlay.w, H, W) : null,
+    colour = diverging();
   const table = new Uint8ClampedArray(513 * 3);
   for (let i = 0; i <= 512; i++) table.set(colour(i / 512), i * 3);
   for (let i = 0; i < W * H; i++) {
-    const k = i * 4, grey = 0.299 * d[k] + 0.587 * d[k + 1] + 0.114 * d[k + 2];
+    const k = i * 4,
+      grey = 0.299 * d[k] + 0.587 * d[k + 1] + 0.114 * d[k + 2];
     const base = dark ? 14 + grey * 0.42 : 146 + grey * 0.38;
-    let r = base, gg = base, b = base;
+    let r = base,
+      gg = base,
+      b = base;
     if (map && overlay) {
-      const v = Math.max(-1, Math.min(1, map[i] / overlay.scale)), m = Math.abs(v), a = overlay.opacity * m ** 0.62 * Math.min(1, m / 0.05), t = Math.round((v + 1) * 256) * 3;
-      r += (table[t] - base) * a; gg += (table[t + 1] - base) * a; b += (table[t + 2] - base) * a;
+      const v = Math.max(-1, Math.min(1, map[i] / overlay.scale)),
+        m = Math.abs(v),
+        a = overlay.opacity * m ** 0.62 * Math.min(1, m / 0.05),
+        t = Math.round((v + 1) * 256) * 3;
+      r += (table[t] - base) * a;
+      gg += (table[t + 1] - base) * a;
+      b += (table[t + 2] - base) * a;
     }
-    d[k] = r; d[k + 1] = gg; d[k + 2] = b;
+    d[k] = r;
+    d[k + 1] = gg;
+    d[k + 2] = b;
   }
   g.putImageData(pixels, 0, 0);
 }

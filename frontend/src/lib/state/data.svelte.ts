@@ -1,13 +1,32 @@
 /** What several panes draw from: the lists, the atlas of the chosen pair, the map, and the aggregate of the selection. */
 import * as api from "../api/endpoints";
-import type { Aggregate, Atlas, Method, Model, ModelDetail, Person, Probe, Run, Session, System, UnitMap } from "../api/types";
+import type {
+  Aggregate,
+  Atlas,
+  Method,
+  Model,
+  ModelDetail,
+  Person,
+  Probe,
+  Run,
+  Session,
+  System,
+  UnitMap,
+} from "../api/types";
 import { live } from "./live.svelte";
 import { type Resource, resource } from "./resource.svelte";
 import { view } from "./view.svelte";
 
 class Data {
-  session!: Resource<Session>; system!: Resource<System>; models!: Resource<Model[]>; probes!: Resource<Probe[]>; methods!: Resource<Method[]>;
-  detail!: Resource<ModelDetail>; atlas!: Resource<Atlas>; map!: Resource<UnitMap>; aggregate!: Resource<Aggregate>;
+  session!: Resource<Session>;
+  system!: Resource<System>;
+  models!: Resource<Model[]>;
+  probes!: Resource<Probe[]>;
+  methods!: Resource<Method[]>;
+  detail!: Resource<ModelDetail>;
+  atlas!: Resource<Atlas>;
+  map!: Resource<UnitMap>;
+  aggregate!: Resource<Aggregate>;
   runs = $state.raw<Run[]>([]);
   people = $state.raw<Person[]>([]);
   /** Grows when an annotation changed somewhere; what shows labels reads it. */
@@ -17,7 +36,8 @@ class Data {
   /** Do something once all these runs are done; forget it if one of them fails. */
   whenDone(runs: Run[], then: () => void): void {
     const open = runs.filter((r) => r.state !== "done").map((r) => r.id);
-    if (open.length) this.waiting.push({ ids: new Set(open), then }); else then();
+    if (open.length) this.waiting.push({ ids: new Set(open), then });
+    else then();
   }
   private settleWaiting(run: Run): void {
     for (const w of [...this.waiting]) {
@@ -29,8 +49,17 @@ class Data {
   /** Dissect, and make the map of units when that is done. */
   async dissect(model: string, probe: string): Promise<void> {
     const run = await api.submit({ method: "dissection", subjects: { model, probe }, priority: "batch" });
-    this.remember(run); this.atlas.reload(); this.models.reload();
-    this.whenDone([run], () => void api.submit({ method: "unit-map", subjects: { model, probe }, priority: "batch" }).then((r) => this.remember(r), () => undefined));
+    this.remember(run);
+    this.atlas.reload();
+    this.models.reload();
+    this.whenDone(
+      [run],
+      () =>
+        void api.submit({ method: "unit-map", subjects: { model, probe }, priority: "batch" }).then(
+          (r) => this.remember(r),
+          () => undefined,
+        ),
+    );
   }
 
   /** Model and probe as the routes want them; null until both are known. */
@@ -38,38 +67,85 @@ class Data {
     const { model, probe } = view.state;
     return model && probe ? { model, probe, ...(view.share ? { share: view.share } : {}) } : null;
   }
-  get active(): Run[] { return this.runs.filter((r) => r.state === "running" || r.state === "queued"); }
-  get browsing(): boolean { return view.route.name === "browse"; }
+  get active(): Run[] {
+    return this.runs.filter((r) => r.state === "running" || r.state === "queued");
+  }
+  get browsing(): boolean {
+    return view.route.name === "browse";
+  }
 
   start(): void {
     $effect.root(() => {
-      this.session = resource(() => true, (_, s) => api.session(s));
-      this.system = resource(() => true, (_, s) => api.system(s));
-      this.models = resource(() => true, (_, s) => api.models(s));
-      this.probes = resource(() => true, (_, s) => api.probes(s));
-      this.methods = resource(() => true, (_, s) => api.methods(s));
-      this.detail = resource(() => view.state.model, (m, s) => api.model(m, s), { keep: false });
-      this.atlas = resource(() => (view.route.name === "browse" || view.route.name === "unit" || view.route.name === "explain" ? this.at : null), (at, s) => api.atlas(at, s));
+      this.session = resource(
+        () => true,
+        (_, s) => api.session(s),
+      );
+      this.system = resource(
+        () => true,
+        (_, s) => api.system(s),
+      );
+      this.models = resource(
+        () => true,
+        (_, s) => api.models(s),
+      );
+      this.probes = resource(
+        () => true,
+        (_, s) => api.probes(s),
+      );
+      this.methods = resource(
+        () => true,
+        (_, s) => api.methods(s),
+      );
+      this.detail = resource(
+        () => view.state.model,
+        (m, s) => api.model(m, s),
+        { keep: false },
+      );
+      this.atlas = resource(
+        () =>
+          view.route.name === "browse" || view.route.name === "unit" || view.route.name === "explain" ? this.at : null,
+        (at, s) => api.atlas(at, s),
+      );
       const drawn = (): boolean => !!this.atlas.data && this.atlas.data.layers.some((l) => l.computed);
-      const stamp = (): string => (this.atlas.data ? `${this.atlas.data.map?.key} ${this.atlas.data.layers.map((l) => l.key ?? "").join()}` : "");
-      this.map = resource(() => (this.browsing && this.at && drawn() ? { at: this.at, stamp: stamp() } : null), (k, s) => api.unitMap(k.at, s));
+      const stamp = (): string =>
+        this.atlas.data ? `${this.atlas.data.map?.key} ${this.atlas.data.layers.map((l) => l.key ?? "").join()}` : "";
+      this.map = resource(
+        () => (this.browsing && this.at && drawn() ? { at: this.at, stamp: stamp() } : null),
+        (k, s) => api.unitMap(k.at, s),
+      );
       this.aggregate = resource(
-        () => (this.browsing && this.at && drawn() ? { at: this.at, selection: view.state.selection, stamp: stamp(), notes: this.annotated } : null),
-        (k, s) => api.aggregate(k.at, k.selection, s));
-      void api.runs({ limit: 100 }).then((page) => { this.runs = page.items; }, () => undefined);
+        () =>
+          this.browsing && this.at && drawn()
+            ? { at: this.at, selection: view.state.selection, stamp: stamp(), notes: this.annotated }
+            : null,
+        (k, s) => api.aggregate(k.at, k.selection, s),
+      );
+      void api.runs({ limit: 100 }).then(
+        (page) => {
+          this.runs = page.items;
+        },
+        () => undefined,
+      );
       this.choose();
     });
     this.listen();
     // Workers come and go without an event.
-    setInterval(() => { if (!document.hidden && live.state !== "lost") this.system.reload(); }, 12000);
+    setInterval(() => {
+      if (!document.hidden && live.state !== "lost") this.system.reload();
+    }, 12000);
   }
 
   /** A screen that needs a model and a probe gets the likeliest ones, unless the address names them. */
   private choose(): void {
     $effect(() => {
-      const models = this.models.data, probes = this.probes.data, s = view.state;
+      const models = this.models.data,
+        probes = this.probes.data,
+        s = view.state;
       if (!models?.length || !probes?.length || view.route.name === "shared" || (s.model && s.probe)) return;
-      const model = models.find((m) => m.slug === s.model) ?? models.find((m) => m.dissection && m.dissection.state !== "none") ?? models[0];
+      const model =
+        models.find((m) => m.slug === s.model) ??
+        models.find((m) => m.dissection && m.dissection.state !== "none") ??
+        models[0];
       const probe = s.probe ?? model.dissection?.probe ?? probes[0].slug;
       view.set({ model: s.model ?? model.slug, probe }, true);
     });
@@ -77,7 +153,14 @@ class Data {
 
   private listen(): void {
     let later: ReturnType<typeof setTimeout> | undefined;
-    const settle = (): void => { clearTimeout(later); later = setTimeout(() => { this.models.reload(); this.system.reload(); this.atlas.reload(); }, 250); };
+    const settle = (): void => {
+      clearTimeout(later);
+      later = setTimeout(() => {
+        this.models.reload();
+        this.system.reload();
+        this.atlas.reload();
+      }, 250);
+    };
     live.on("run", (run: Run) => {
       const known = this.runs.find((r) => r.id === run.id);
       this.runs = known ? this.runs.map((r) => (r.id === run.id ? run : r)) : [run, ...this.runs];
@@ -85,17 +168,45 @@ class Data {
       const parts = (r: Run | undefined): string => (r ? r.state + r.parts.filter((p) => p.done).length : "");
       if (parts(known) !== parts(run)) settle();
     });
-    live.on("model", () => { this.models.reload(); this.system.reload(); settle(); });
-    live.on("probe", () => { this.probes.reload(); this.system.reload(); });
-    live.on("annotation", () => { this.annotated += 1; });
-    live.on("presence", (p: { people: Person[] }) => { this.people = p.people ?? []; });
+    live.on("model", () => {
+      this.models.reload();
+      this.system.reload();
+      settle();
+    });
+    live.on("probe", () => {
+      this.probes.reload();
+      this.system.reload();
+    });
+    live.on("annotation", () => {
+      this.annotated += 1;
+    });
+    live.on("presence", (p: { people: Person[] }) => {
+      this.people = p.people ?? [];
+    });
     live.on("resync", () => {
-      for (const r of [this.session, this.system, this.models, this.probes, this.methods, this.atlas, this.map, this.aggregate]) r.reload();
-      void api.runs({ limit: 100 }).then((page) => { this.runs = page.items; }, () => undefined);
+      for (const r of [
+        this.session,
+        this.system,
+        this.models,
+        this.probes,
+        this.methods,
+        this.atlas,
+        this.map,
+        this.aggregate,
+      ])
+        r.reload();
+      void api.runs({ limit: 100 }).then(
+        (page) => {
+          this.runs = page.items;
+        },
+        () => undefined,
+      );
       this.annotated += 1;
     });
   }
   /** A run submitted here is known before its first event. */
-  remember(run: Run): void { if (!this.runs.some((r) => r.id === run.id)) this.runs = [run, ...this.runs]; }
+  remember(run: Run): void {
+    if (!this.runs.some((r) => r.id === run.id)) this.runs = [run, ...this.runs];
+  }
 }
 export const data = new Data();

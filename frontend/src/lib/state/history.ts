@@ -4,8 +4,12 @@ export class History<T> {
   private future: T[] = [];
   constructor(private limit = 100) {}
 
-  get canUndo(): boolean { return this.past.length > 0; }
-  get canRedo(): boolean { return this.future.length > 0; }
+  get canUndo(): boolean {
+    return this.past.length > 0;
+  }
+  get canRedo(): boolean {
+    return this.future.length > 0;
+  }
   /** Remember what was before a change; a new change forgets what was undone. */
   push(before: T): void {
     this.past.push(before);
@@ -24,5 +28,8 @@ export class History<T> {
     this.past.push(now);
     return after;
   }
-  clear(): void { this.past = []; this.future = []; }
+  clear(): void {
+    this.past = [];
+    this.future = [];
+  }
 }

@@ -13,11 +13,17 @@ class Live {
 
   on(kind: Kind, listener: (data: any) => void): () => void {
     const set = this.listeners.get(kind) ?? new Set();
-    set.add(listener); this.listeners.set(kind, set);
+    set.add(listener);
+    this.listeners.set(kind, set);
     return () => set.delete(listener);
   }
-  heard(): void { this.since = Date.now(); if (this.state !== "live") this.state = "live"; }
-  lost(): void { if (this.state !== "lost") this.state = "lost"; }
+  heard(): void {
+    this.since = Date.now();
+    if (this.state !== "live") this.state = "live";
+  }
+  lost(): void {
+    if (this.state !== "lost") this.state = "lost";
+  }
 
   /** The tab that holds the lock reads the stream and tells the others; when it closes, another takes over. */
   start(): void {
@@ -34,21 +40,32 @@ class Live {
       this.tell({ state: "lost" });
       if (source.readyState === EventSource.CLOSED) setTimeout(() => this.read(), 3000);
     };
-    for (const kind of KINDS) source.addEventListener(kind, (event) => {
-      try { this.tell({ kind, data: JSON.parse((event as MessageEvent).data) }); } catch { /* a broken event is not worth the page */ }
-    });
+    for (const kind of KINDS)
+      source.addEventListener(kind, (event) => {
+        try {
+          this.tell({ kind, data: JSON.parse((event as MessageEvent).data) });
+        } catch {
+          /* a broken event is not worth the page */
+        }
+      });
   }
-  private tell(message: Message): void { this.channel?.postMessage(message); this.take(message); }
+  private tell(message: Message): void {
+    this.channel?.postMessage(message);
+    this.take(message);
+  }
   private take(message: Message): void {
     if ("state" in message) {
       const back = this.state === "lost" && message.state === "live";
-      if (message.state === "live") this.heard(); else this.lost();
+      if (message.state === "live") this.heard();
+      else this.lost();
       if (back) this.emit("resync", {});
       return;
     }
     this.heard();
     this.emit(message.kind, message.data);
   }
-  private emit(kind: Kind, data: unknown): void { for (const listener of this.listeners.get(kind) ?? []) listener(data); }
+  private emit(kind: Kind, data: unknown): void {
+    for (const listener of this.listeners.get(kind) ?? []) listener(data);
+  }
 }
 export const live = new Live();

@@ -19,13 +19,18 @@ const span = (r: Range): string => `${r.min ?? ""}~${r.max ?? ""}`;
 function unspan(text: string | null): Range | null {
   if (!text || !text.includes("~")) return null;
   const [a, b] = text.split("~").map((x) => (x === "" ? null : Number(x)));
-  if ((a !== null && !Number.isFinite(a)) || (b !== null && !Number.isFinite(b)) || (a === null && b === null)) return null;
+  if ((a !== null && !Number.isFinite(a)) || (b !== null && !Number.isFinite(b)) || (a === null && b === null))
+    return null;
   return a !== null && b !== null && a > b ? null : { min: a, max: b };
 }
 const flag = (text: string | null): boolean | null => (text === "1" ? true : text === "0" ? false : null);
 
 function brushText(b: Brush): string {
-  const body = b.polygon ? "p" + b.polygon.map((p) => p.join(" ")).join("!") : b.range ? "r" + span(b.range) : "u" + list((b.units ?? []).map(unitKey));
+  const body = b.polygon
+    ? "p" + b.polygon.map((p) => p.join(" ")).join("!")
+    : b.range
+      ? "r" + span(b.range)
+      : "u" + list((b.units ?? []).map(unitKey));
   return [b.view, b.key ?? "", body].join("*");
 }
 function unbrush(text: string | null): Brush | null {
@@ -33,49 +38,101 @@ function unbrush(text: string | null): Brush | null {
   const body = rest.join("*");
   if (view !== "map" && view !== "histogram" && view !== "units") return null;
   const base = { view, key: key || null } as Brush;
-  if (body[0] === "r") { const r = unspan(body.slice(1)); return r && { ...base, range: r }; }
-  if (body[0] === "u") { const units = unlist(body.slice(1)).map(parseUnit).filter((u) => u !== null); return units.length ? { ...base, units } : null; }
-  const polygon = body.slice(1).split("!").map((p) => p.split(" ").map(Number) as [number, number]);
-  return body[0] === "p" && key && polygon.length >= 3 && polygon.every((p) => p.length === 2 && p.every(Number.isFinite)) ? { ...base, polygon } : null;
+  if (body[0] === "r") {
+    const r = unspan(body.slice(1));
+    return r && { ...base, range: r };
+  }
+  if (body[0] === "u") {
+    const units = unlist(body.slice(1))
+      .map(parseUnit)
+      .filter((u) => u !== null);
+    return units.length ? { ...base, units } : null;
+  }
+  const polygon = body
+    .slice(1)
+    .split("!")
+    .map((p) => p.split(" ").map(Number) as [number, number]);
+  return body[0] === "p" &&
+    key &&
+    polygon.length >= 3 &&
+    polygon.every((p) => p.length === 2 && p.every(Number.isFinite))
+    ? { ...base, polygon }
+    : null;
 }
 
 export function selectionParams(s: Selection, q = new URLSearchParams()): URLSearchParams {
-  const put = (k: string, v: string | null | false | undefined): void => { if (v) q.set(k, v); };
-  put("l", list(s.layers)); put("c", list(s.concepts)); put("x", list(s.not_concepts)); put("g", list(s.categories));
-  put("iou", s.iou && span(s.iou)); put("den", s.density && span(s.density)); put("t", s.text); put("b", s.brush && brushText(s.brush));
+  const put = (k: string, v: string | null | false | undefined): void => {
+    if (v) q.set(k, v);
+  };
+  put("l", list(s.layers));
+  put("c", list(s.concepts));
+  put("x", list(s.not_concepts));
+  put("g", list(s.categories));
+  put("iou", s.iou && span(s.iou));
+  put("den", s.density && span(s.density));
+  put("t", s.text);
+  put("b", s.brush && brushText(s.brush));
   if (s.detector !== null) q.set("det", s.detector ? "1" : "0");
   if (s.labelled !== null) q.set("lab", s.labelled ? "1" : "0");
   return q;
 }
 export function paramsSelection(q: URLSearchParams): Selection {
   return {
-    layers: unlist(q.get("l")), concepts: unlist(q.get("c")), not_concepts: unlist(q.get("x")), categories: unlist(q.get("g")),
-    iou: unspan(q.get("iou")), density: unspan(q.get("den")), detector: flag(q.get("det")), labelled: flag(q.get("lab")), text: q.get("t") || null, brush: unbrush(q.get("b")),
+    layers: unlist(q.get("l")),
+    concepts: unlist(q.get("c")),
+    not_concepts: unlist(q.get("x")),
+    categories: unlist(q.get("g")),
+    iou: unspan(q.get("iou")),
+    density: unspan(q.get("den")),
+    detector: flag(q.get("det")),
+    labelled: flag(q.get("lab")),
+    text: q.get("t") || null,
+    brush: unbrush(q.get("b")),
   };
 }
 
 export function pathOf(route: Route): string {
   switch (route.name) {
-    case "home": return "/";
-    case "unit": return `/unit/${encodeURIComponent(route.model)}/${encodeURIComponent(route.layer)}/${route.unit}`;
-    case "result": return `/results/${encodeURIComponent(route.key)}`;
-    case "shared": return `/s/${encodeURIComponent(route.id)}`;
-    case "unknown": return route.path;
-    default: return "/" + route.name;
+    case "home":
+      return "/";
+    case "unit":
+      return `/unit/${encodeURIComponent(route.model)}/${encodeURIComponent(route.layer)}/${route.unit}`;
+    case "result":
+      return `/results/${encodeURIComponent(route.key)}`;
+    case "shared":
+      return `/s/${encodeURIComponent(route.id)}`;
+    case "unknown":
+      return route.path;
+    default:
+      return "/" + route.name;
   }
 }
 export function routeOf(path: string): Route {
-  const [head, ...rest] = path.split("/").filter(Boolean).map((p) => { try { return decodeURIComponent(p); } catch { return p; } });
+  const [head, ...rest] = path
+    .split("/")
+    .filter(Boolean)
+    .map((p) => {
+      try {
+        return decodeURIComponent(p);
+      } catch {
+        return p;
+      }
+    });
   if (!head) return { name: "home" };
-  if (head === "browse" || head === "explain" || head === "runs") return rest.length ? { name: "unknown", path } : { name: head };
+  if (head === "browse" || head === "explain" || head === "runs")
+    return rest.length ? { name: "unknown", path } : { name: head };
   if (head === "results" && rest.length === 1) return { name: "result", key: rest[0] };
   if (head === "s" && rest.length === 1) return { name: "shared", id: rest[0] };
-  if (head === "unit" && rest.length === 3 && /^\d+$/.test(rest[2])) return { name: "unit", model: rest[0], layer: rest[1], unit: Number(rest[2]) };
+  if (head === "unit" && rest.length === 3 && /^\d+$/.test(rest[2]))
+    return { name: "unit", model: rest[0], layer: rest[1], unit: Number(rest[2]) };
   return { name: "unknown", path };
 }
 
 export function encode(route: Route, v: ViewState, share: string | null): string {
-  const base = emptyView(), q = new URLSearchParams(), e = v.explain, e0 = emptyExplain();
+  const base = emptyView(),
+    q = new URLSearchParams(),
+    e = v.explain,
+    e0 = emptyExplain();
   if (route.name === "result" || route.name === "shared" || route.name === "unknown") return pathOf(route);
   if (v.model && route.name !== "unit" && route.name !== "home") q.set("m", v.model);
   if (v.probe && route.name !== "home") q.set(route.name === "unit" ? "probe" : "p", v.probe);
@@ -104,35 +161,64 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     if (Object.keys(e.params).length) q.set("par", JSON.stringify(e.params));
   }
   // Commas, colons, slashes and tildes may stand in a query; keeping them makes addresses readable.
-  const text = q.toString().replace(/%2C/g, ",").replace(/%3A/g, ":").replace(/%2F/g, "/").replace(/%7E/g, "~").replace(/%21/g, "!");
+  const text = q
+    .toString()
+    .replace(/%2C/g, ",")
+    .replace(/%3A/g, ":")
+    .replace(/%2F/g, "/")
+    .replace(/%7E/g, "~")
+    .replace(/%21/g, "!");
   return pathOf(route) + (text ? "?" + text : "");
 }
 
 export function decode(path: string, search: string): { route: Route; view: ViewState; share: string | null } {
-  const q = new URLSearchParams(search), v = emptyView(), route = routeOf(path), e = v.explain;
+  const q = new URLSearchParams(search),
+    v = emptyView(),
+    route = routeOf(path),
+    e = v.explain;
   const number = (k: string, low: number, high: number, fallback: number): number => {
     const x = Number(q.get(k) ?? NaN);
     return q.has(k) && x >= low && x <= high ? x : fallback;
   };
-  const one = <X extends string>(k: string, allowed: readonly X[], fallback: X): X => (allowed.includes(q.get(k) as X) ? (q.get(k) as X) : fallback);
-  v.screen = route.name === "browse" || route.name === "unit" || route.name === "explain" || route.name === "runs" ? route.name : "home";
-  v.model = route.name === "unit" ? route.model : q.get("m");
+  const one = <X extends string>(k: string, allowed: readonly X[], fallback: X): X =>
+    allowed.includes(q.get(k) as X) ? (q.get(k) as X) : fallback;
+  v.screen =
+    route.name === "browse" || route.name === "unit" || route.name === "explain" || route.name === "runs"
+      ? route.name
+      : "home";
+  v.model = route.name === "unit" ? route.model : (q.get("m") ?? q.get("model"));
   v.probe = q.get("p") ?? q.get("probe");
   v.selection = paramsSelection(q);
   v.selected = route.name === "unit" ? { layer: route.layer, unit: route.unit } : parseUnit(q.get("u"));
-  v.pinned = unlist(q.get("pin")).map(parseUnit).filter((u) => u !== null);
+  v.pinned = unlist(q.get("pin"))
+    .map(parseUnit)
+    .filter((u) => u !== null);
   v.quantile = number("q", 0.000001, 0.999999, v.quantile);
   const sort = q.get("sort");
-  if (sort) { v.descending = sort.startsWith("-"); const k = sort.replace(/^-/, ""); v.sort = SORTS.find((s) => s === k) ?? "iou"; }
+  if (sort) {
+    v.descending = sort.startsWith("-");
+    const k = sort.replace(/^-/, "");
+    v.sort = SORTS.find((s) => s === k) ?? "iou";
+  }
   v.table = one("tab", ["brushed", "filter", "all"] as const, v.table);
   v.colour = one("col", ["category", "layer", "iou", "density"] as const, v.colour);
   v.band = q.get("band") ?? v.band;
   e.example = q.get("e");
   if (q.has("with")) e.methods = q.get("with") === "none" ? [] : unlist(q.get("with")).slice(0, 12);
-  e.targets = unlist(q.get("for")).map(Number).filter((n) => Number.isInteger(n) && n >= 0).slice(0, 4);
-  e.opacity = number("op", 0, 1, e.opacity); e.clip = number("clip", 50, 100, e.clip);
-  e.scale = one("scale", ["shared", "own"] as const, e.scale); e.subset = one("of", ["all", "correct", "wrong"] as const, e.subset);
+  e.targets = unlist(q.get("for"))
+    .map(Number)
+    .filter((n) => Number.isInteger(n) && n >= 0)
+    .slice(0, 4);
+  e.opacity = number("op", 0, 1, e.opacity);
+  e.clip = number("clip", 50, 100, e.clip);
+  e.scale = one("scale", ["shared", "own"] as const, e.scale);
+  e.subset = one("of", ["all", "correct", "wrong"] as const, e.subset);
   e.true_class = q.has("true") ? number("true", 0, 100000, 0) : null;
-  try { const p = JSON.parse(q.get("par") ?? "{}"); if (p && typeof p === "object" && !Array.isArray(p)) e.params = p; } catch { /* an odd value is dropped */ }
+  try {
+    const p = JSON.parse(q.get("par") ?? "{}");
+    if (p && typeof p === "object" && !Array.isArray(p)) e.params = p;
+  } catch {
+    /* an odd value is dropped */
+  }
   return { route, view: v, share: q.get("share") };
 }

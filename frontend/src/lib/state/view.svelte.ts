@@ -21,8 +21,13 @@ class View {
   private read(): void {
     const { route, view, share } = decode(location.pathname, location.search);
     const before = this.state;
-    if (route.name === "home" || route.name === "result" || route.name === "runs") { view.model ??= before.model; view.probe ??= before.probe; }
-    this.state = view; this.route = route; this.share = share;
+    if (route.name === "home" || route.name === "result" || route.name === "runs") {
+      view.model ??= before.model;
+      view.probe ??= before.probe;
+    }
+    this.state = view;
+    this.route = route;
+    this.share = share;
   }
   private write(replace: boolean): void {
     const target = encode(this.route, this.state, this.share);
@@ -39,7 +44,14 @@ class View {
     const next = { ...this.state.selection, ...patch };
     if (JSON.stringify(next) === JSON.stringify(this.state.selection)) return;
     this.remember();
-    const table = "brush" in patch ? (patch.brush ? "brushed" : this.state.table === "brushed" ? "filter" : this.state.table) : this.state.table;
+    const table =
+      "brush" in patch
+        ? patch.brush
+          ? "brushed"
+          : this.state.table === "brushed"
+            ? "filter"
+            : this.state.table
+        : this.state.table;
     this.set({ selection: next, table }, replace);
   }
   open(unit: UnitRef | null): void {
@@ -49,29 +61,57 @@ class View {
   pin(unit: UnitRef): void {
     this.remember();
     const has = this.state.pinned.some((u) => sameUnit(u, unit));
-    this.set({ pinned: has ? this.state.pinned.filter((u) => !sameUnit(u, unit)) : [...this.state.pinned, unit].slice(-50) });
+    this.set({
+      pinned: has ? this.state.pinned.filter((u) => !sameUnit(u, unit)) : [...this.state.pinned, unit].slice(-50),
+    });
   }
-  reset(): void { this.select(emptySelection()); }
+  reset(): void {
+    this.select(emptySelection());
+  }
   private remember(): void {
     this.history.push({ selection: this.state.selection, pinned: this.state.pinned });
     this.marks();
   }
-  private marks(): void { this.undoable = this.history.canUndo; this.redoable = this.history.canRedo; }
+  private marks(): void {
+    this.undoable = this.history.canUndo;
+    this.redoable = this.history.canRedo;
+  }
   private step(mark: Mark | null): void {
     if (!mark) return;
     const table = !mark.selection.brush && this.state.table === "brushed" ? "filter" : this.state.table;
     this.set({ ...mark, table });
     this.marks();
   }
-  undo(): void { this.step(this.history.undo({ selection: this.state.selection, pinned: this.state.pinned })); }
-  redo(): void { this.step(this.history.redo({ selection: this.state.selection, pinned: this.state.pinned })); }
+  undo(): void {
+    this.step(this.history.undo({ selection: this.state.selection, pinned: this.state.pinned }));
+  }
+  redo(): void {
+    this.step(this.history.redo({ selection: this.state.selection, pinned: this.state.pinned }));
+  }
 
   /** Go to a screen. Browse and Explain are found again as they were left, for the same model and probe. */
   go(route: Route, patch: Partial<ViewState> = {}): void {
-    const changed = ("model" in patch && patch.model !== this.state.model) || ("probe" in patch && patch.probe !== this.state.probe);
-    if (changed) { this.history.clear(); this.marks(); this.share = null; patch = { selection: emptySelection(), selected: null, pinned: [], table: "filter", ...patch, explain: { ...this.state.explain, example: null, targets: [], ...(patch.explain ?? {}) } }; }
-    const screen = route.name === "browse" || route.name === "unit" || route.name === "explain" || route.name === "runs" ? route.name : "home";
-    if (route.name === "unit") patch = { model: route.model, selected: { layer: route.layer, unit: route.unit }, ...patch };
+    const changed =
+      ("model" in patch && patch.model !== this.state.model) || ("probe" in patch && patch.probe !== this.state.probe);
+    if (changed) {
+      this.history.clear();
+      this.marks();
+      this.share = null;
+      patch = {
+        selection: emptySelection(),
+        selected: null,
+        pinned: [],
+        table: "filter",
+        ...patch,
+        explain: { ...this.state.explain, example: null, targets: [], ...(patch.explain ?? {}) },
+      };
+    }
+    const screen =
+      route.name === "browse" || route.name === "unit" || route.name === "explain" || route.name === "runs"
+        ? route.name
+        : "home";
+    if (route.name === "unit")
+      patch = { model: route.model, selected: { layer: route.layer, unit: route.unit }, ...patch };
     this.state = { ...this.state, ...patch, screen };
     this.route = route;
     this.write(false);
@@ -79,15 +119,29 @@ class View {
   /** Open a frozen view: its state, and its results by the share's id. */
   adopt(state: ViewState, share: string): void {
     const blank = emptyView();
-    this.state = { ...blank, ...state, selection: { ...blank.selection, ...state.selection }, explain: { ...blank.explain, ...state.explain } };
+    this.state = {
+      ...blank,
+      ...state,
+      selection: { ...blank.selection, ...state.selection },
+      explain: { ...blank.explain, ...state.explain },
+    };
     this.share = share;
     const s = this.state;
-    this.route = s.screen === "unit" && s.model && s.selected ? { name: "unit", model: s.model, ...s.selected } : { name: s.screen === "unit" ? "browse" : s.screen };
-    this.history.clear(); this.marks();
+    this.route =
+      s.screen === "unit" && s.model && s.selected
+        ? { name: "unit", model: s.model, ...s.selected }
+        : { name: s.screen === "unit" ? "browse" : s.screen };
+    this.history.clear();
+    this.marks();
     this.write(true);
   }
-  thaw(): void { this.share = null; this.write(false); }
-  link(route: Route, patch: Partial<ViewState> = {}): string { return encode(route, { ...this.state, ...patch }, this.share); }
+  thaw(): void {
+    this.share = null;
+    this.write(false);
+  }
+  link(route: Route, patch: Partial<ViewState> = {}): string {
+    return encode(route, { ...this.state, ...patch }, this.share);
+  }
 }
 export const view = new View();
 
@@ -96,6 +150,10 @@ class Hover {
   unit = $state.raw<UnitRef | null>(null);
   concept = $state<string | null>(null);
   layer = $state<string | null>(null);
-  clear(): void { this.unit = null; this.concept = null; this.layer = null; }
+  clear(): void {
+    this.unit = null;
+    this.concept = null;
+    this.layer = null;
+  }
 }
 export const hover = new Hover();

@@ -3,8 +3,16 @@ import type { JSONSchema } from "../api/types";
 import { capital } from "../format";
 
 export type Field = {
-  name: string; title: string; help: string; kind: "integer" | "number" | "boolean" | "enum" | "text" | "json"; nullable: boolean;
-  initial: unknown; min?: number; max?: number; options?: unknown[]; layer?: boolean;
+  name: string;
+  title: string;
+  help: string;
+  kind: "integer" | "number" | "boolean" | "enum" | "text" | "json";
+  nullable: boolean;
+  initial: unknown;
+  min?: number;
+  max?: number;
+  options?: unknown[];
+  layer?: boolean;
 };
 
 function follow(schema: JSONSchema, root: JSONSchema): JSONSchema {
@@ -13,12 +21,14 @@ function follow(schema: JSONSchema, root: JSONSchema): JSONSchema {
   return schema;
 }
 /** A nullable layer carries its format either on the field or on the branch that is not null. */
-const formatOf = (raw: JSONSchema, root: JSONSchema): string | undefined => raw.format ?? raw.anyOf?.map((x) => follow(x, root).format).find(Boolean);
+const formatOf = (raw: JSONSchema, root: JSONSchema): string | undefined =>
+  raw.format ?? raw.anyOf?.map((x) => follow(x, root).format).find(Boolean);
 const drop = ({ $ref: _r, allOf: _a, ...rest }: JSONSchema): JSONSchema => rest;
 
 export function fields(schema: JSONSchema): Field[] {
   return Object.entries(schema.properties ?? {}).map(([name, raw]) => {
-    let s = follow(raw, schema), nullable = false;
+    let s = follow(raw, schema),
+      nullable = false;
     if (s.anyOf) {
       const some = s.anyOf.map((x) => follow(x, schema)).filter((x) => x.type !== "null");
       nullable = some.length < s.anyOf.length;
@@ -26,9 +36,26 @@ export function fields(schema: JSONSchema): Field[] {
     }
     const type = Array.isArray(s.type) ? s.type.find((t) => t !== "null") : s.type;
     const options = s.enum ?? (s.const !== undefined ? [s.const] : undefined);
-    const kind = options ? "enum" : type === "integer" || type === "number" || type === "boolean" ? type : type === "string" ? "text" : "json";
+    const kind = options
+      ? "enum"
+      : type === "integer" || type === "number" || type === "boolean"
+        ? type
+        : type === "string"
+          ? "text"
+          : "json";
     const plain = name.replaceAll("_", " ");
     const title = s.title && s.title.toLowerCase() !== plain ? s.title : capital(plain);
-    return { name, title, help: s.description ?? "", kind, nullable, initial: s.default ?? null, options, layer: kind === "text" && formatOf(raw, schema) === "layer", min: s.minimum ?? s.exclusiveMinimum, max: s.maximum ?? s.exclusiveMaximum };
+    return {
+      name,
+      title,
+      help: s.description ?? "",
+      kind,
+      nullable,
+      initial: s.default ?? null,
+      options,
+      layer: kind === "text" && formatOf(raw, schema) === "layer",
+      min: s.minimum ?? s.exclusiveMinimum,
+      max: s.maximum ?? s.exclusiveMaximum,
+    };
   });
 }

@@ -7,13 +7,30 @@ export type Base = { sx: number; sy: number; ox: number; oy: number };
 
 /** The transform that fits all points into a box with room for labels; the same scale on both axes would waste a wide pane, so axes scale apart. */
 export function fit(map: UnitMap, width: number, height: number, bottom = 40): Base {
-  const span = (v: number[]): [number, number] => { let a = Infinity, b = -Infinity; for (const t of v) { if (t < a) a = t; if (t > b) b = t; } return a < b ? [a, b] : a === b ? [a - 1, a + 1] : [0, 1]; };
-  const [x0, x1] = span(map.x), [y0, y1] = span(map.y), pad = 30;
-  const sx = (width - 2 * pad) / (x1 - x0), sy = (height - pad - bottom - 8) / (y1 - y0);
+  const span = (v: number[]): [number, number] => {
+    let a = Infinity,
+      b = -Infinity;
+    for (const t of v) {
+      if (t < a) a = t;
+      if (t > b) b = t;
+    }
+    return a < b ? [a, b] : a === b ? [a - 1, a + 1] : [0, 1];
+  };
+  const [x0, x1] = span(map.x),
+    [y0, y1] = span(map.y),
+    pad = 30;
+  const sx = (width - 2 * pad) / (x1 - x0),
+    sy = (height - pad - bottom - 8) / (y1 - y0);
   return { sx, sy: -sy, ox: pad - x0 * sx, oy: pad + y1 * sy };
 }
-export const toScreen = (b: Base, f: Frame, x: number, y: number): [number, number] => [(x * b.sx + b.ox) * f.k + f.x, (y * b.sy + b.oy) * f.k + f.y];
-export const toData = (b: Base, f: Frame, px: number, py: number): [number, number] => [((px - f.x) / f.k - b.ox) / b.sx, ((py - f.y) / f.k - b.oy) / b.sy];
+export const toScreen = (b: Base, f: Frame, x: number, y: number): [number, number] => [
+  (x * b.sx + b.ox) * f.k + f.x,
+  (y * b.sy + b.oy) * f.k + f.y,
+];
+export const toData = (b: Base, f: Frame, px: number, py: number): [number, number] => [
+  ((px - f.x) / f.k - b.ox) / b.sx,
+  ((py - f.y) / f.k - b.oy) / b.sy,
+];
 
 /** Lowest bit first, as the server packs them. */
 export function bits(text: string | undefined, n: number): Uint8Array {
@@ -26,7 +43,8 @@ export function bits(text: string | undefined, n: number): Uint8Array {
 export function inside(polygon: [number, number][], x: number, y: number): boolean {
   let odd = false;
   for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
-    const [xi, yi] = polygon[i], [xj, yj] = polygon[j];
+    const [xi, yi] = polygon[i],
+      [xj, yj] = polygon[j];
     if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) odd = !odd;
   }
   return odd;
@@ -35,36 +53,79 @@ export type Label = { text: string; x: number; y: number; size: number; concept:
 /** One label per concept cluster, at its median, above its upper edge. */
 export function clusters(map: UnitMap, least: number, floor = 3): Label[] {
   const by = new Map<string, number[]>();
-  map.concept.forEach((c, i) => { if (c && map.iou[i] >= least) { const list = by.get(c) ?? []; list.push(i); by.set(c, list); } });
+  map.concept.forEach((c, i) => {
+    if (c && map.iou[i] >= least) {
+      const list = by.get(c) ?? [];
+      list.push(i);
+      by.set(c, list);
+    }
+  });
   const mid = (v: number[]): number => v.sort((a, b) => a - b)[v.length >> 1];
-  return [...by].filter(([, at]) => at.length >= floor).map(([concept, at]) => ({ concept, text: conceptName(concept), size: at.length, x: mid(at.map((i) => map.x[i])), y: mid(at.map((i) => map.y[i])) })).sort((a, b) => b.size - a.size);
+  return [...by]
+    .filter(([, at]) => at.length >= floor)
+    .map(([concept, at]) => ({
+      concept,
+      text: conceptName(concept),
+      size: at.length,
+      x: mid(at.map((i) => map.x[i])),
+      y: mid(at.map((i) => map.y[i])),
+    }))
+    .sort((a, b) => b.size - a.size);
 }
 export type Placed = Label & { px: number; py: number };
 /** Greedy by cluster size: a label whose box meets an earlier one is dropped. */
-export function place(labels: Label[], at: (x: number, y: number) => [number, number], width: number, height: number): Placed[] {
-  const boxes: [number, number, number, number][] = [], out: Placed[] = [];
+export function place(
+  labels: Label[],
+  at: (x: number, y: number) => [number, number],
+  width: number,
+  height: number,
+): Placed[] {
+  const boxes: [number, number, number, number][] = [],
+    out: Placed[] = [];
   for (const l of labels) {
-    const [cx, cy] = at(l.x, l.y), half = l.text.length * 3.5 + 5;
+    const [cx, cy] = at(l.x, l.y),
+      half = l.text.length * 3.5 + 5;
     if (cx < -20 || cx > width + 20 || cy < 0 || cy > height) continue;
     const px = Math.max(half + 4, Math.min(width - half - 4, cx));
     for (const dy of [-12, 20]) {
-      const py = cy + dy, box: [number, number, number, number] = [px - half, py - 12, px + half, py + 5];
-      if (py < 12 || py > height - 30 || boxes.some((q) => box[0] < q[2] && box[2] > q[0] && box[1] < q[3] && box[3] > q[1])) continue;
-      boxes.push(box); out.push({ ...l, px, py });
+      const py = cy + dy,
+        box: [number, number, number, number] = [px - half, py - 12, px + half, py + 5];
+      if (
+        py < 12 ||
+        py > height - 30 ||
+        boxes.some((q) => box[0] < q[2] && box[2] > q[0] && box[1] < q[3] && box[3] > q[1])
+      )
+        continue;
+      boxes.push(box);
+      out.push({ ...l, px, py });
       break;
     }
   }
   return out;
 }
 /** The nearest point in a direction: what an arrow key means on a scatter. */
-export function towards(xs: Float32Array, ys: Float32Array, from: number, dx: number, dy: number, allowed: (i: number) => boolean): number {
-  let best = -1, cost = Infinity;
+export function towards(
+  xs: Float32Array,
+  ys: Float32Array,
+  from: number,
+  dx: number,
+  dy: number,
+  allowed: (i: number) => boolean,
+): number {
+  let best = -1,
+    cost = Infinity;
   for (let i = 0; i < xs.length; i++) {
     if (i === from || !allowed(i)) continue;
-    const vx = xs[i] - xs[from], vy = ys[i] - ys[from], along = vx * dx + vy * dy, across = Math.abs(vx * dy - vy * dx);
+    const vx = xs[i] - xs[from],
+      vy = ys[i] - ys[from],
+      along = vx * dx + vy * dy,
+      across = Math.abs(vx * dy - vy * dx);
     if (along <= 0.5 || across > along * 1.7) continue;
     const c = along + 2 * across;
-    if (c < cost) { cost = c; best = i; }
+    if (c < cost) {
+      cost = c;
+      best = i;
+    }
   }
   return best;
 }

@@ -5,10 +5,14 @@ import type { Annotation } from "~/lib/api/types";
 
 export type Conflict = { mine: string; theirs: Annotation };
 export async function change(a: Annotation, body: string): Promise<{ done: Annotation } | { conflict: Conflict }> {
-  try { return { done: await api.revise(a.id, body, a.revision) }; } catch (e) {
-    if (e instanceof Problem && e.status === 412 && e.current) return { conflict: { mine: body, theirs: e.current as Annotation } };
+  try {
+    return { done: await api.revise(a.id, body, a.revision) };
+  } catch (e) {
+    if (e instanceof Problem && e.status === 412 && e.current)
+      return { conflict: { mine: body, theirs: e.current as Annotation } };
     throw e;
   }
 }
 /** Both texts, each once. */
-export const merged = (mine: string, theirs: string): string => (mine === theirs || theirs.includes(mine) ? theirs : mine.includes(theirs) ? mine : `${theirs}; ${mine}`);
+export const merged = (mine: string, theirs: string): string =>
+  mine === theirs || theirs.includes(mine) ? theirs : mine.includes(theirs) ? mine : `${theirs}; ${mine}`;

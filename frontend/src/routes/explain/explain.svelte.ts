@@ -6,15 +6,23 @@ import { data } from "~/lib/state/data.svelte";
 import { type Resource, resource } from "~/lib/state/resource.svelte";
 import { view } from "~/lib/state/view.svelte";
 
-export const parseExample = (e: string | null): { kind: "upload"; sha: string } | { kind: "probe"; probe: string; index: number } | null => {
+export const parseExample = (
+  e: string | null,
+): { kind: "upload"; sha: string } | { kind: "probe"; probe: string; index: number } | null => {
   if (!e) return null;
-  const at = e.lastIndexOf(":"), head = e.slice(0, at), tail = e.slice(at + 1);
+  const at = e.lastIndexOf(":"),
+    head = e.slice(0, at),
+    tail = e.slice(at + 1);
   if (head === "upload") return { kind: "upload", sha: tail };
   return at > 0 && /^\d+$/.test(tail) ? { kind: "probe", probe: head, index: Number(tail) } : null;
 };
 export const exampleImage = (e: string | null, size: number): string | null => {
   const p = parseExample(e);
-  return p ? (p.kind === "upload" ? api.uploadUrl(p.sha, size, view.state.model) : api.imageUrl(p.probe, p.index, size, view.state.model)) : null;
+  return p
+    ? p.kind === "upload"
+      ? api.uploadUrl(p.sha, size, view.state.model)
+      : api.imageUrl(p.probe, p.index, size, view.state.model)
+    : null;
 };
 
 const frozen = new Map<string, Promise<ResultSet[]>>();
@@ -22,7 +30,10 @@ const frozen = new Map<string, Promise<ResultSet[]>>();
 function frozenResults(share: string): Promise<ResultSet[]> {
   let found = frozen.get(share);
   if (!found) {
-    found = api.shared(share).then((s) => Promise.all(s.frozen.keys.map((k) => api.result(k).catch(() => null)))).then((all) => all.filter((r): r is ResultSet => !!r && "example" in r.subjects));
+    found = api
+      .shared(share)
+      .then((s) => Promise.all(s.frozen.keys.map((k) => api.result(k).catch(() => null))))
+      .then((all) => all.filter((r): r is ResultSet => !!r && "example" in r.subjects));
     found.catch(() => frozen.delete(share));
     frozen.set(share, found);
   }
@@ -30,7 +41,12 @@ function frozenResults(share: string): Promise<ResultSet[]> {
 }
 export function answers(set: ResultSet, r: RunRequest): boolean {
   const same = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
-  return set.method === r.method && same(set.subjects.example, r.subjects.example) && same(set.subjects.targets, r.subjects.targets) && Object.entries(r.params ?? {}).every(([k, v]) => same(set.params[k], v));
+  return (
+    set.method === r.method &&
+    same(set.subjects.example, r.subjects.example) &&
+    same(set.subjects.targets, r.subjects.targets) &&
+    Object.entries(r.params ?? {}).every(([k, v]) => same(set.params[k], v))
+  );
 }
 
 /** A request that is submitted when it changes, followed by events, and read when it is done. Call during component initialisation. */
@@ -42,50 +58,118 @@ export class Job {
   private again = $state(0);
   readonly result: Resource<ResultSet>;
   constructor(request: () => RunRequest | null, wait = 150) {
-    const text = $derived.by(() => { const r = request(); return r ? JSON.stringify(r) : null; });
+    const text = $derived.by(() => {
+      const r = request();
+      return r ? JSON.stringify(r) : null;
+    });
     $effect(() => {
       void this.again;
       const body = text;
-      this.run = null; this.refused = null; this.found = null;
+      this.run = null;
+      this.refused = null;
+      this.found = null;
       const share = view.share;
       if (!body) return;
-      let gone = false, id: string | null = null;
+      let gone = false,
+        id: string | null = null;
       const timer = setTimeout(async () => {
-        const kept = share ? await frozenResults(share).then((all) => all.find((s) => answers(s, JSON.parse(body) as RunRequest)) ?? null, () => null) : null;
+        const kept = share
+          ? await frozenResults(share).then(
+              (all) => all.find((s) => answers(s, JSON.parse(body) as RunRequest)) ?? null,
+              () => null,
+            )
+          : null;
         if (gone) return;
-        if (kept) { this.found = kept; return; }
+        if (kept) {
+          this.found = kept;
+          return;
+        }
         api.submit(JSON.parse(body) as RunRequest).then(
-          (r) => { id = r.id; data.remember(r); if (gone) void abandon(r); else this.run = r; }, (e: Error) => { if (!gone) this.refused = e; });
+          (r) => {
+            id = r.id;
+            data.remember(r);
+            if (gone) void abandon(r);
+            else this.run = r;
+          },
+          (e: Error) => {
+            if (!gone) this.refused = e;
+          },
+        );
       }, wait);
-      return () => { gone = true; clearTimeout(timer); const r = data.runs.find((x) => x.id === id); if (r) void abandon(r); };
+      return () => {
+        gone = true;
+        clearTimeout(timer);
+        const r = data.runs.find((x) => x.id === id);
+        if (r) void abandon(r);
+      };
     });
-    this.result = resource(() => (this.now?.state === "done" ? (this.now.keys[0] ?? null) : null), (k, s) => api.result(k, s), { keep: false });
+    this.result = resource(
+      () => (this.now?.state === "done" ? (this.now.keys[0] ?? null) : null),
+      (k, s) => api.result(k, s),
+      { keep: false },
+    );
   }
   /** The run as the events tell it. */
-  get now(): Run | null { const r = this.run; return r ? (data.runs.find((x) => x.id === r.id && (x.ended || !r.ended)) ?? r) : null; }
-  get set(): ResultSet | null { return this.found ?? this.result.data; }
-  get working(): boolean { return !this.found && !this.refused && (!this.now || this.now.state === "queued" || this.now.state === "running"); }
-  retry(): void { this.again += 1; }
+  get now(): Run | null {
+    const r = this.run;
+    return r ? (data.runs.find((x) => x.id === r.id && (x.ended || !r.ended)) ?? r) : null;
+  }
+  get set(): ResultSet | null {
+    return this.found ?? this.result.data;
+  }
+  get working(): boolean {
+    return !this.found && !this.refused && (!this.now || this.now.state === "queued" || this.now.state === "running");
+  }
+  retry(): void {
+    this.again += 1;
+  }
 }
 /** Nobody waits for it any more: what still queues is taken out of the queue. */
-async function abandon(run: Run): Promise<void> { if (run.state === "queued" || run.state === "running") await api.cancel(run.id).catch(() => undefined); }
+async function abandon(run: Run): Promise<void> {
+  if (run.state === "queued" || run.state === "running") await api.cancel(run.id).catch(() => undefined);
+}
 
-export type Maps = { result: Result; set: ResultSet; values: Float32Array; height: number; width: number; targets: string[]; signed: boolean };
+export type Maps = {
+  result: Result;
+  set: ResultSet;
+  values: Float32Array;
+  height: number;
+  width: number;
+  targets: string[];
+  signed: boolean;
+};
 export async function readMaps(set: ResultSet): Promise<Maps> {
   const result = set.results.find((r) => r.kind === "image-map");
   const ref = result?.arrays.maps;
   if (!result || !ref) throw new Error("The result holds no image map.");
   const values = await floats(api.blobUrl(ref.sha256));
-  return { result, set, values, height: ref.shape[1], width: ref.shape[2], targets: result.document.targets ?? [], signed: result.document.signed !== false };
+  return {
+    result,
+    set,
+    values,
+    height: ref.shape[1],
+    width: ref.shape[2],
+    targets: result.document.targets ?? [],
+    signed: result.document.signed !== false,
+  };
 }
 /** The percentile of |value| at which colour saturates. */
 export function clipAt(values: Float32Array, percentile: number): number {
-  const step = Math.max(1, Math.floor(values.length / 20000)), sample: number[] = [];
-  for (let i = 0; i < values.length; i += step) { const v = Math.abs(values[i]); if (Number.isFinite(v)) sample.push(v); }
+  const step = Math.max(1, Math.floor(values.length / 20000)),
+    sample: number[] = [];
+  for (let i = 0; i < values.length; i += step) {
+    const v = Math.abs(values[i]);
+    if (Number.isFinite(v)) sample.push(v);
+  }
   sample.sort((a, b) => a - b);
   const at = sample[Math.min(sample.length - 1, Math.max(0, Math.ceil((percentile / 100) * sample.length) - 1))] ?? 0;
   return at || sample[sample.length - 1] || 1;
 }
-export const attributions = (methods: Method[]): Method[] => methods.filter((m) => m.subject.includes("example") && m.returns.includes("image-map"));
-export function patch(change: Partial<typeof view.state.explain>, replace = true): void { view.set({ explain: { ...view.state.explain, ...change } }, replace); }
-export function choose(example: string | null): void { patch({ example, targets: [] }, false); }
+export const attributions = (methods: Method[]): Method[] =>
+  methods.filter((m) => m.subject.includes("example") && m.returns.includes("image-map"));
+export function patch(change: Partial<typeof view.state.explain>, replace = true): void {
+  view.set({ explain: { ...view.state.explain, ...change } }, replace);
+}
+export function choose(example: string | null): void {
+  patch({ example, targets: [] }, false);
+}
