@@ -13,9 +13,7 @@ from microtome.capture.recorders.thresholds import GRID, exact_thresholds
 from tests.reference.dissection import dissect
 
 
-def _case(
-    seed: int, shape: tuple[int, int, int, int], size: tuple[int, int], relu: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _case(seed: int, shape: tuple[int, int, int, int], size: tuple[int, int], relu: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(seed)
     maps = generator.normal(size=shape).astype(np.float32)
     maps = maps.clip(0) if relu else maps
@@ -49,7 +47,6 @@ def test_counts_equal_the_reference(shape: tuple[int, int, int, int], size: tupl
         slack = expected.uncertain
         assert (np.abs(counts.unit_areas[:, point] - expected.unit_areas) <= slack).all()
         assert (np.abs(counts.shared[:, :, point] - expected.shared) <= slack[:, None]).all()
-        assert (np.abs(counts.images_active[:, point] - expected.images_active) <= slack).all()
 
 
 def test_bit_equal_to_torch_in_the_same_order() -> None:
@@ -82,7 +79,6 @@ def test_shards_merge_to_the_whole() -> None:
     a, b = left.finish(), whole.finish()
     np.testing.assert_array_equal(a.shared, b.shared)
     np.testing.assert_array_equal(a.unit_areas, b.unit_areas)
-    np.testing.assert_array_equal(a.images_active, b.images_active)
 
 
 @pytest.mark.parametrize(("source", "target"), [(7, 112), (14, 112), (1, 5), (12, 6), (9, 9)])

@@ -78,11 +78,11 @@ def check(model: Any, probe: Any, layers: list[str], count: int) -> None:
             assert (gap <= expected.uncertain[:, None]).all()
             # the exception must stay the exception
             assert expected.uncertain.sum() <= 1e-3 * expected.positions * len(maps[0])
-            got = scores(
-                iou.arrays["counts"][:, :, point], iou.arrays["row_areas"][:, point], iou.arrays["column_areas"], iou.positions
-            )
+            got = scores(iou.arrays["counts"][:, :, point], iou.arrays["row_areas"][:, point], iou.arrays["column_areas"], iou.positions)
             np.testing.assert_allclose(got.iou, expected.iou(), atol=1e-4)
         peaks = maps.reshape(*maps.shape[:2], -1).max(2)
+        limits = dist.arrays["thresholds"][:, dist.grid.index(0.995)]
+        np.testing.assert_allclose(results["units"].column("density"), (peaks > limits).mean(0))
         np.testing.assert_array_equal(results["peaks"].arrays["values"], peaks.T)
         top = np.argsort(-peaks, axis=0, kind="stable")[:3].T
         np.testing.assert_array_equal(results["exemplars"].arrays["example"][:, :3], top)
@@ -113,9 +113,9 @@ def test_every_family_publishes_every_main_layer(family: str) -> None:
     assert list(run.published) == [x.name for x in model.default_layers()]
     for results in run.published.values():
         assert set(results) == {"units", "iou", "activation", "exemplars", "peaks", "summary"}
-        assert results["activation"].arrays["counts"].sum(1).tolist() == [
-            12 * results["exemplars"].arrays["maps"][0, 0].size
-        ] * len(results["units"].units)
+        assert results["activation"].arrays["counts"].sum(1).tolist() == [12 * results["exemplars"].arrays["maps"][0, 0].size] * len(
+            results["units"].units
+        )
 
 
 def test_counts_fall_as_the_quantile_rises_and_stay_inside_both_areas() -> None:

@@ -34,9 +34,7 @@ def upsample(small: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return out
 
 
-def occlusion(
-    inputs: torch.Tensor, fill: torch.Tensor, logit_of: Callable[[torch.Tensor], float], window: int, stride: int
-) -> np.ndarray:
+def occlusion(inputs: torch.Tensor, fill: torch.Tensor, logit_of: Callable[[torch.Tensor], float], window: int, stride: int) -> np.ndarray:
     """Mean fall of the logit over the squares that cover each pixel, one forward pass per square."""
     height, width = inputs.shape[2:]
     whole = logit_of(inputs)

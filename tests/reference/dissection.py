@@ -18,7 +18,6 @@ class Reference:
     shared: np.ndarray
     concept_areas: np.ndarray
     positions: int
-    images_active: np.ndarray
     uncertain: np.ndarray
 
     def iou(self) -> np.ndarray:
@@ -51,7 +50,7 @@ def dissect(maps: np.ndarray, labels: np.ndarray, ignore: np.ndarray | None, con
     threshold = np.array([fast_threshold(maps[:, u].reshape(-1), quantile) for u in range(units)], np.float32)
     limit = torch.from_numpy(threshold)[:, None, None]
     areas, shared = np.zeros(units, np.int64), np.zeros((units, concepts), np.int64)
-    active, uncertain = np.zeros(units, np.int64), np.zeros(units, np.int64)
+    uncertain = np.zeros(units, np.int64)
     concept_areas, positions = np.zeros(concepts, np.int64), 0
     for i in range(images):
         large = torch.nn.functional.interpolate(
@@ -66,7 +65,6 @@ def dissect(maps: np.ndarray, labels: np.ndarray, ignore: np.ndarray | None, con
         exact = (large.numpy() == 0) & (threshold[:, None, None] == 0)
         uncertain += (near & ~exact & kept.numpy()).sum((1, 2))
         areas += mask.sum((1, 2)).numpy()
-        active += mask.any(2).any(1).numpy()
         positions += int(kept.sum())
         for layer in labels[i]:
             for value in np.unique(layer):
@@ -75,4 +73,4 @@ def dissect(maps: np.ndarray, labels: np.ndarray, ignore: np.ndarray | None, con
                 here = torch.from_numpy(layer == value) & kept
                 concept_areas[value - 1] += int(here.sum())
                 shared[:, value - 1] += (mask & here).sum((1, 2)).numpy()
-    return Reference(threshold, areas, shared, concept_areas, positions, active, uncertain)
+    return Reference(threshold, areas, shared, concept_areas, positions, uncertain)

@@ -32,7 +32,7 @@ def _reaches(top, limit):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_hi, col_f, unit_bins, shared_bins, image_bins):  # type: ignore[no-untyped-def]
+def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_hi, col_f, unit_bins, shared_bins):  # type: ignore[no-untyped-def]
     """Add the positions of ``maps`` to bins; see :mod:`microtome.capture.recorders.tally`.
 
     ``col_cell`` int32 [width + 1]: first output column of every source cell, so that whole cells can be skipped.
@@ -53,7 +53,6 @@ def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_
                     top = max(top, maps[i, u, y, x])
             if not _reaches(top, lowest):
                 continue
-            reached = -1
             for y in range(row_lo.shape[0]):
                 f = row_f[y]
                 a, b = row_lo[y], row_hi[y]
@@ -71,12 +70,9 @@ def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_
                         g = 0
                         while g + 1 < points and value > limits[g + 1]:
                             g += 1
-                        reached = max(reached, g)
                         unit_bins[u, g] += 1
                         for k in range(layers):
                             shared[labels[i, k, y, x], g] += 1
-            if reached >= 0:
-                image_bins[u, reached] += 1
         for c in range(shared.shape[0]):
             for g in range(points):
                 shared_bins[u, c, g] += shared[c, g]

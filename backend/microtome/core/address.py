@@ -27,12 +27,7 @@ class UnitAddress:
     @classmethod
     def parse(cls, text: str) -> UnitAddress:
         parts = text.split("/")
-        if (
-            len(parts) != 3
-            or not SLUG.fullmatch(parts[0])
-            or not LAYER.fullmatch(parts[1])
-            or not re.fullmatch(r"\d{1,9}", parts[2])
-        ):
+        if len(parts) != 3 or not SLUG.fullmatch(parts[0]) or not LAYER.fullmatch(parts[1]) or not re.fullmatch(r"\d{1,9}", parts[2]):
             raise InvalidInput(
                 f"'{text[:200]}' is not a unit address. Write model/layer/index, for example tinyplaces-resnet/stage4.1/42.",
                 field="unit",

@@ -21,9 +21,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on. Any other than loopback needs the printed token.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; PORT without prefix is read too.")
-    allowed_hosts: list[str] = Field(
-        default_factory=list, description="More host names under which a browser may reach this server."
-    )
+    allowed_hosts: list[str] = Field(default_factory=list, description="More host names under which a browser may reach this server.")
     source_roots: list[Path] = Field(
         default_factory=list,
         description="Folders from which models and probe sets may be added through the web; the data folder's "

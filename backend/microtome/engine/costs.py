@@ -26,6 +26,7 @@ def estimate(
     note = "The answer is stored; nothing will be computed."
     if not cached:
         seconds = seconds_of(plan)
+        seconds = seconds * _share_after(plan, layers) if seconds is not None else None
         rate = speed_of(plan)
         note = f"From {rate:.0f} images per second, measured when the model was added." if rate else "Speed not measured yet."
         for required in missing:
@@ -42,6 +43,15 @@ def estimate(
         "cached": cached, "examples": 0 if cached else count, "layers": len(chosen), "seconds": seconds, "bytes": size,
         "memory_bytes": 0 if cached else weights + min(spool, spool_limit) + 512 * 2**20, "queue": queue, "note": note,
     }  # fmt: skip
+
+
+def _share_after(plan: Plan, layers: Sequence[Row[Any]]) -> float:
+    """Share of the network that runs behind the layer of ``units``, for methods that replay only that; at least a tenth."""
+    units = plan.subjects.values.get("units")
+    if not plan.manifest["cost"]["after_layer"] or units is None or not layers:
+        return 1.0
+    place = next((i for i, row in enumerate(layers) if row.name == units["layer"]), 0)
+    return max(0.1, 1 - (place + 1) / len(layers))
 
 
 def examples_of(plan: Plan) -> int:

@@ -30,12 +30,14 @@ class Cost:
     """Cost model of a method, in forward passes of the model.
 
     Seconds are ``passes`` x (value of parameter ``times``, if named) x (examples of the probe set, if ``per_probe``)
-    / (images per second, measured when the model was added). ``spool``: keeps activations of all layers during the pass.
+    / (images per second, measured when the model was added). ``after_layer``: only what follows the layer of ``units`` runs.
+    ``spool``: keeps activations of all layers during the pass.
     """
 
     passes: float = 1.0
     times: str = ""
     per_probe: bool = False
+    after_layer: bool = False
     spool: bool = False
 
 

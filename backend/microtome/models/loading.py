@@ -111,9 +111,7 @@ def _builtin_network(folder: Path, config: Any) -> nn.Module:
     from microtome.models.builtin.networks import build
 
     network = build(folder.name, config)
-    network.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / "model.safetensors").items()}
-    )
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / "model.safetensors").items()})
     return network
 
 

@@ -84,9 +84,7 @@ class Preprocessor:
             size = _pair(getattr(config, "image_size", None) or DEFAULT_SIZE)
             self.geometry = Geometry("exact", size, size, DEFAULT_NOTE)
             self.mean, self.std = IMAGENET_MEAN, IMAGENET_STD
-        self._simple = getattr(self._processor, "rescale_factor", 1 / 255) == 1 / 255 and getattr(
-            self._processor, "do_rescale", True
-        )
+        self._simple = getattr(self._processor, "rescale_factor", 1 / 255) == 1 / 255 and getattr(self._processor, "do_rescale", True)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -34,9 +34,7 @@ def open_checked(source: bytes | Path, max_pixels: int, name: str) -> Image.Imag
         raise UnsupportedMedia(f"{name} is not an image that can be read. Use JPEG, PNG or WebP.", field="file") from None
     width, height = image.size
     if width * height > max_pixels:
-        raise TooLarge(
-            f"{name} has {width} x {height} pixels; at most {max_pixels:,} are allowed. Scale it down first.", field="file"
-        )
+        raise TooLarge(f"{name} has {width} x {height} pixels; at most {max_pixels:,} are allowed. Scale it down first.", field="file")
     if width < 1 or height < 1:
         raise UnsupportedMedia(f"{name} has no pixels.", field="file")
     return image

@@ -37,9 +37,7 @@ def _class_table(folder: Path) -> dict[str, str]:
         file_column = names.get("file") or names.get("filename") or names.get("image")
         class_column = names.get("class") or names.get("label")
         if not file_column or not class_column:
-            raise InvalidInput(
-                f"{path} needs a first line with the columns 'file' and 'class'; it has {list(names)}.", field="source"
-            )
+            raise InvalidInput(f"{path} needs a first line with the columns 'file' and 'class'; it has {list(names)}.", field="source")
         return {row[file_column].strip(): row[class_column].strip() for row in reader if row[file_column]}
 
 

@@ -39,6 +39,4 @@ def scores(shared: npt.NDArray, unit_areas: npt.NDArray, concept_areas: npt.NDAr
     both = shared.astype(np.float64)
     a, b = unit_areas.astype(np.float64)[:, None], concept_areas.astype(np.float64)[None, :]
     expected = a * b / max(positions, 1)
-    return Scores(
-        _ratio(both, a + b - both), _ratio(np.minimum(a, b) + 0 * both, np.maximum(a, b)), _ratio(expected, a + b - expected)
-    )
+    return Scores(_ratio(both, a + b - both), _ratio(np.minimum(a, b) + 0 * both, np.maximum(a, b)), _ratio(expected, a + b - expected))

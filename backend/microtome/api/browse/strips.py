@@ -59,7 +59,7 @@ def _strip(
     maps = np.asarray(columns.array(layer, "exemplars", "maps")[unit])
     sites = np.asarray(columns.array(layer, "exemplars", "site")[unit])
     gap = GAP * scale
-    sheet = Image.new("RGB", (max(1, count * side + (count - 1) * gap), side), (255, 255, 255))
+    sheet = Image.new("RGBA", (max(1, count * side + (count - 1) * gap), side), (0, 0, 0, 0))
     for place, slot in enumerate(slots):
         image = seen_image(desk, found, int(example[slot]), document["input_size"])
         tile = outlined(image, maps[slot], tuple(sites[slot].tolist()), threshold, side, 1.5 * scale / 2)

@@ -20,7 +20,9 @@ def upload(desk: DeskDep, me: Me, file: Annotated[UploadFile, File(description="
 
 
 @router.get("/{sha256}/image", response_class=Response)
-def upload_image(desk: DeskDep, request: Request, sha256: Sha, size: Annotated[int | None, Query(ge=16, le=1024)] = None, model: SlugQuery | None = None) -> Response:
+def upload_image(
+    desk: DeskDep, request: Request, sha256: Sha, size: Annotated[int | None, Query(ge=16, le=1024)] = None, model: SlugQuery | None = None
+) -> Response:
     """The uploaded image, re-encoded; with ``model``, what that model sees of it."""
     etag = f"{sha256[:32]}-{size or 0}-{model or ''}"
     held = not_modified(request, etag)

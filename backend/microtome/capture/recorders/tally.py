@@ -24,13 +24,11 @@ IGNORED = np.uint16(65_535)
 class Counts:
     """int64 counts over all positions that are not ignored.
 
-    ``unit_areas`` [units, points]; ``shared`` [units, concepts, points]; ``images_active`` [units, points]: images with at
-    least one position above.
+    ``unit_areas`` [units, points]; ``shared`` [units, concepts, points].
     """
 
     unit_areas: npt.NDArray[np.int64]
     shared: npt.NDArray[np.int64]
-    images_active: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,6 @@ class Tally:
         units, points = thresholds.shape
         self._units = np.zeros((units, points), np.int64)
         self._shared = np.zeros((units, concepts + 1, points), np.int64)
-        self._images = np.zeros((units, points), np.int64)
         self._size = size
 
     def update(self, maps: npt.NDArray[np.float32], labels: npt.NDArray[np.uint16]) -> None:
@@ -82,19 +79,15 @@ class Tally:
             weight,
             self._units,
             self._shared,
-            self._images,
         )
 
     def merge(self, other: Tally) -> None:
         self._units += other._units
         self._shared += other._shared
-        self._images += other._images
 
     def finish(self) -> Counts:
-        def from_top(bins: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-            return np.ascontiguousarray(np.cumsum(bins[:, ::-1], axis=1)[:, ::-1])
-
         units, concepts, points = self._shared.shape
         shared = np.empty((units, concepts - 1, points), np.int64)
         suffix_sums(self._shared, shared)
-        return Counts(from_top(self._units), shared, from_top(self._images))
+        areas = np.ascontiguousarray(np.cumsum(self._units[:, ::-1], axis=1)[:, ::-1])
+        return Counts(areas, shared)

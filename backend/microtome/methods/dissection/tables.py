@@ -92,7 +92,6 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
     """Named results of a layer: units, iou, activation, exemplars, peaks, summary."""
     layer, counts, moments = facts.layer, facts.counts, facts.moments
     point = facts.thresholds.at(quantile)
-    images = len(facts.peaks)
     constant = moments.minimum == moments.maximum
     score = scores(counts.shared[:, :, point], counts.unit_areas[:, point], facts.areas.areas, facts.areas.positions)
     has_concepts = bool(facts.concepts)
@@ -117,7 +116,7 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
             *statistics_columns(moments),
             _column("threshold", f"Threshold at quantile {quantile}", facts.thresholds.values[:, point].astype(float)),
             _column("attained", "Share of positions above", attained),
-            _column("density", "Share of images above", counts.images_active[:, point] / images),
+            _column("density", "Share of images above", (facts.peaks > facts.thresholds.values[:, point]).mean(axis=0)),
             _column("dead", "Never fires", constant, type_="flag"),
             _column("constant", "Never varies", constant, type_="flag"),
             # Fewer positions than asked for lie above: many share the threshold's very value.

@@ -70,7 +70,7 @@ def _predicted(model: Model, layer: Layer, batches: list[Replay], units: Any, me
     params=Params,
     example_params=Params(examples=6, draws=2),
     cite="Zhou, Sun, Bau, Torralba 2018, arXiv:1806.02891",
-    cost=Cost(passes=24000.0),
+    cost=Cost(times="draws", per_probe=True, after_layer=True),
 )
 def ablate_units(*, model: Model, probe: ProbeSet, units: dict[str, Any], params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Accuracy per class with the units off, minus accuracy as it is, in points, beside the same for random units.

@@ -51,8 +51,7 @@ def mountains(c: Canvas, base: float, count: int, low: float, high: float, caps:
             k0 = r.randint(5, 6) if not c.snowy else r.randint(3, 4)
             (x0, y0), (x1, y1) = left[k0], right[k0]
             zig = [
-                (x1 + (x0 - x1) * j / 7, y1 + (y0 - y1) * j / 7 + (-hgt * 0.09 if j % 2 else hgt * 0.06 * r.random()))
-                for j in range(1, 7)
+                (x1 + (x0 - x1) * j / 7, y1 + (y0 - y1) * j / 7 + (-hgt * 0.09 if j % 2 else hgt * 0.06 * r.random())) for j in range(1, 7)
             ]
             c.poly([*left[k0:], (px, top - 0.3), *reversed(right[k0:]), *zig], h("f5f8fc"), PEAK)
             shaded = [p for p in zig if p[0] > spine[1][0] + 0.6]

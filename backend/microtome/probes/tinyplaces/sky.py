@@ -72,9 +72,7 @@ def sky(c: Canvas, horizon: float, birds: float = 0.25, balloons: float = 0.04) 
 def _clouds(c: Canvas, horizon: float) -> None:
     r, light = c.rng, c.light
     covered = light.name in ("overcast", "storm")
-    bright = (
-        mix(mix((255, 255, 255), light.low, 0.3), light.amb, light.k * 1.6) if not light.lamps else mix(light.mid, light.low, 0.3)
-    )
+    bright = mix(mix((255, 255, 255), light.low, 0.3), light.amb, light.k * 1.6) if not light.lamps else mix(light.mid, light.low, 0.3)
     under = mix(bright, light.mid, 0.45)
     for _ in range(6 if covered else r.choice((0, 1, 2, 2, 3))):
         cx, cy, w = r.uniform(0, 96), r.uniform(8, max(11, horizon * 0.62)), r.uniform(6, 13)
