@@ -67,6 +67,9 @@ export const when = (iso: string | null): string =>
 export const hash = (h: string | null | undefined): string => (h ? h.replace(/^sha256:/, "").slice(0, 7) : "\u2013");
 /** Concepts travel as category:name; people read the name. */
 export const conceptName = (id: string | null | undefined): string => (id ? id.slice(id.indexOf(":") + 1) : "none");
+/** Parameter names are made of words; some of them are written in their own way. */
+const SPELLING: Record<string, string> = { iou: "IoU", relu: "ReLU", pacmap: "PaCMAP", pca: "PCA", tsne: "t-SNE" };
+export const spell = (text: string): string => text.replace(/\b[a-z]+\b/g, (w) => SPELLING[w] ?? w);
 export const capital = (s: string): string => (s ? s[0].toUpperCase() + s.slice(1) : s);
 export function range(
   r: { min?: number | null; max?: number | null },

@@ -1,6 +1,6 @@
 /** Reads the part of JSON schema that pydantic writes for parameters. */
 import type { JSONSchema } from "../api/types";
-import { capital } from "../format";
+import { capital, spell } from "../format";
 
 export type Field = {
   name: string;
@@ -44,7 +44,7 @@ export function fields(schema: JSONSchema): Field[] {
           ? "text"
           : "json";
     const plain = name.replaceAll("_", " ");
-    const title = s.title && s.title.toLowerCase() !== plain ? s.title : capital(plain);
+    const title = s.title && s.title.toLowerCase() !== plain ? s.title : capital(spell(plain));
     return {
       name,
       title,

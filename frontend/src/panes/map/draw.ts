@@ -15,6 +15,8 @@ export type Paint = {
   ys: Float32Array;
   colours: string[];
   colourOf: Uint16Array;
+  /** The colour of units that detect nothing; none when colour means a quantity. */
+  plain: number;
   inFilter: Uint8Array;
   brushed: Uint8Array;
   brushing: boolean;
@@ -102,11 +104,10 @@ export function paint(p: Paint): void {
   g.globalAlpha = 0.85;
   g.fillStyle = p.ctx;
   g.fill(context);
-  dots(
-    p,
-    2.5 * grow,
-    (i) => !!p.inFilter[i] && !(p.brushing && p.brushed[i]),
-    (p.dark ? 0.62 : 0.45) * (p.brushing ? 0.8 : 1) + (p.brushing ? 0 : 0.2),
-  );
+  // What detects nothing steps back, so that the colours of the detectors are seen among many grey units.
+  const rest = (i: number): boolean => !!p.inFilter[i] && !(p.brushing && p.brushed[i]),
+    grey = (i: number): boolean => p.colourOf[i] === p.plain;
+  dots(p, 2.1 * grow, (i) => rest(i) && grey(i), p.brushing ? 0.3 : 0.5);
+  dots(p, 3 * grow, (i) => rest(i) && !grey(i), p.brushing ? (p.dark ? 0.5 : 0.36) : p.dark ? 0.95 : 0.85, 0.6);
   if (p.brushing) dots(p, 3.2 * grow, (i) => !!p.brushed[i], 1, 0.9);
 }

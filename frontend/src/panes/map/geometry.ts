@@ -49,8 +49,33 @@ export function inside(polygon: [number, number][], x: number, y: number): boole
   }
   return odd;
 }
-export type Label = { text: string; x: number; y: number; size: number; concept: string };
-/** One label per concept cluster, at its median, above its upper edge. */
+export type Label = {
+  text: string;
+  x: number;
+  y: number;
+  size: number;
+  concept: string;
+  /** The members that lie near the middle one: the label stands above or below them. */
+  around: [number, number][];
+};
+const SAMPLE = 300;
+/** The member with the least distance to all others: unlike a mean or a median it always lies on the cluster. */
+function middle(map: UnitMap, members: number[]): { at: number; around: [number, number][] } {
+  const step = Math.ceil(members.length / SAMPLE),
+    some = members.filter((_, k) => k % step === 0);
+  const away = (a: number, b: number): number => Math.hypot(map.x[a] - map.x[b], map.y[a] - map.y[b]);
+  let at = some[0],
+    least = Infinity;
+  for (const a of some) {
+    let sum = 0;
+    for (const b of some) sum += away(a, b);
+    if (sum < least) [least, at] = [sum, a];
+  }
+  const far = some.map((b) => away(at, b)).sort((a, b) => a - b),
+    reach = far[far.length >> 1] * 2;
+  return { at, around: some.filter((b) => away(at, b) <= reach).map((b) => [map.x[b], map.y[b]]) };
+}
+/** One label per concept cluster, at its middle unit. */
 export function clusters(map: UnitMap, least: number, floor = 3): Label[] {
   const by = new Map<string, number[]>();
   map.concept.forEach((c, i) => {
@@ -60,16 +85,12 @@ export function clusters(map: UnitMap, least: number, floor = 3): Label[] {
       by.set(c, list);
     }
   });
-  const mid = (v: number[]): number => v.sort((a, b) => a - b)[v.length >> 1];
   return [...by]
     .filter(([, at]) => at.length >= floor)
-    .map(([concept, at]) => ({
-      concept,
-      text: conceptName(concept),
-      size: at.length,
-      x: mid(at.map((i) => map.x[i])),
-      y: mid(at.map((i) => map.y[i])),
-    }))
+    .map(([concept, members]) => {
+      const { at, around } = middle(map, members);
+      return { concept, text: conceptName(concept), size: members.length, x: map.x[at], y: map.y[at], around };
+    })
     .sort((a, b) => b.size - a.size);
 }
 export type Placed = Label & { px: number; py: number };
@@ -86,10 +107,14 @@ export function place(
     const [cx, cy] = at(l.x, l.y),
       half = l.text.length * 3.5 + 5;
     if (cx < -20 || cx > width + 20 || cy < 0 || cy > height) continue;
-    const px = Math.max(half + 4, Math.min(width - half - 4, cx));
-    for (const dy of [-12, 20]) {
-      const py = cy + dy,
-        box: [number, number, number, number] = [px - half, py - 12, px + half, py + 5];
+    const px = Math.max(half + 4, Math.min(width - half - 4, cx)),
+      near = l.around
+        .map(([x, y]) => at(x, y))
+        .filter(([x, y]) => Math.abs(x - px) < half + 4 && Math.abs(y - cy) < 48),
+      top = Math.min(cy, ...near.map((p) => p[1])),
+      low = Math.max(cy, ...near.map((p) => p[1]));
+    for (const py of [top - 8, low + 17]) {
+      const box: [number, number, number, number] = [px - half, py - 12, px + half, py + 5];
       if (
         py < 12 ||
         py > height - 30 ||

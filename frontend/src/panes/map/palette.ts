@@ -11,7 +11,7 @@ export function paletteOf(map: UnitMap, by: Colour, categories: string[] | undef
     colours: string[] = [];
   if (by === "category") {
     const cats = orderCategories(categories ?? map.category.filter((c) => c !== null));
-    colours.push(...cats.map((c) => resolve(categoryVar(c, cats))), css(parseHex(token("ctx")), 1));
+    colours.push(...cats.map((c) => resolve(categoryVar(c, cats))), css(parseHex(token("line-3")), 0.7));
     for (let i = 0; i < n; i++) {
       const c = map.category[i];
       const at = c && map.iou[i] > least ? cats.indexOf(c) : -1;
