@@ -129,10 +129,13 @@ class Data {
       this.choose();
     });
     this.listen();
-    // Workers come and go without an event.
+    // Workers come and go without an event; a missing worker or server is looked for more often.
+    let beat = 0;
     setInterval(() => {
-      if (!document.hidden && live.state !== "lost") this.system.reload();
-    }, 12000);
+      beat += 1;
+      const well = live.state === "live" && this.system.data?.workers.some((w) => w.state !== "lost");
+      if (!document.hidden && (!well || beat % 4 === 0)) this.system.reload();
+    }, 3000);
   }
 
   /** A screen that needs a model and a probe gets the likeliest ones, unless the address names them. */

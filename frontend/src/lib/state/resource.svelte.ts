@@ -1,4 +1,5 @@
 /** Data that follows a key: fetched when the key changes, aborted when it changes again, kept on the screen while the next one loads. */
+import { untrack } from "svelte";
 import { Offline } from "../api/client";
 import { live } from "./live.svelte";
 
@@ -75,6 +76,13 @@ export function resource<K, T>(
       clearTimeout(late);
       slow = false;
     };
+  });
+  // What could not be read for want of a connection is read again when there is one.
+  $effect(() => {
+    if (live.state !== "live") return;
+    untrack(() => {
+      if (error instanceof Offline) version += 1;
+    });
   });
   return {
     get data() {
