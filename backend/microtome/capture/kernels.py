@@ -11,6 +11,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+_GUESSES = 256
+
 
 def bilinear_grid(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Neighbours and weight of each of ``target`` positions on an axis of ``source`` cells, half-pixel centres.
@@ -25,10 +27,58 @@ def bilinear_grid(source: int, target: int) -> tuple[npt.NDArray[np.int32], npt.
     return low, high, np.where(high > low, place - low, 0).astype(np.float32)
 
 
+@numba.njit(cache=True, nogil=True)
+def sample_unit(maps, unit, step, out):  # type: ignore[no-untyped-def]
+    """Every ``step``-th value of a unit of float32 [n, units, h, w] into ``out``; returns how many."""
+    images, _, height, width = maps.shape
+    cells = height * width
+    n = 0
+    for place in range(0, images * cells, step):
+        i, site = place // cells, place % cells
+        out[n] = maps[i, unit, site // width, site % width]
+        n += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def collect_above(maps, unit, bound, out):  # type: ignore[no-untyped-def]
+    """Values of a unit above ``bound`` into ``out``, in any order; returns how many, or -1 if they do not fit."""
+    images, _, height, width = maps.shape
+    n, room = 0, len(out) - width
+    for i in range(images):
+        for y in range(height):
+            if n > room:
+                return -1
+            for x in range(width):
+                value = maps[i, unit, y, x]
+                out[n] = value  # written always, kept only if above: no branch to mispredict
+                n += value > bound
+    return n
+
+
 @numba.njit(inline="always")
 def _reaches(top, limit):  # type: ignore[no-untyped-def]
     """Whether an interpolation of values up to ``top`` can lie above ``limit``. Rounding may lift it by units in the last place."""
     return top + abs(top) * np.float32(1e-6) > limit
+
+
+@numba.njit(inline="always")
+def _bin_guesses(limits):  # type: ignore[no-untyped-def]
+    """A table from a value's place between the outer limits to about its bin, and the scale of that place.
+
+    Searching from the guess takes a step or none, where searching from the bottom mispredicts a branch for most values.
+    """
+    points = len(limits)
+    width = limits[points - 1] - limits[0]
+    scale = np.float32(_GUESSES - 1) / width if width > 0 else np.float32(0)
+    guess = np.zeros(_GUESSES, np.uint8)
+    g = 0
+    for k in range(_GUESSES):
+        edge = limits[0] + np.float32(k) / scale if scale > 0 else limits[0]
+        while g + 1 < points and edge > limits[g + 1]:
+            g += 1
+        guess[k] = g
+    return guess, scale
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -46,6 +96,7 @@ def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_
         limits = thresholds[u]
         row = np.empty(width, np.float32)
         shared = np.zeros(shared_bins.shape[1:], np.int32)  # small enough for the cache, unlike the whole table
+        guess, scale = _bin_guesses(limits)
         for i in range(images):
             top = maps[i, u, 0, 0]
             for y in range(height):
@@ -67,9 +118,11 @@ def tally_kernel(maps, thresholds, labels, row_lo, row_hi, row_f, col_cell, col_
                         value = left * (one - col_f[x]) + right * col_f[x]
                         if not value > lowest or labels[i, 0, y, x] == 65535:
                             continue
-                        g = 0
+                        g = guess[min(int((value - lowest) * scale), _GUESSES - 1)]
                         while g + 1 < points and value > limits[g + 1]:
                             g += 1
+                        while g > 0 and not value > limits[g]:
+                            g -= 1
                         unit_bins[u, g] += 1
                         for k in range(layers):
                             shared[labels[i, k, y, x], g] += 1
