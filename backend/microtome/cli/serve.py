@@ -48,6 +48,7 @@ def _listen(values: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((values.host, values.port))
+        listener.listen(2048)  # now, so that a client may connect as soon as the address is printed
     except OSError as error:
         listener.close()
         raise Unavailable(f"Port {values.port} of {values.host} cannot be used: {error.strerror}. Choose another with --port.") from None
