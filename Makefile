@@ -21,11 +21,12 @@ lint: $(STAMP)/dev $(STAMP)/frontend  ## ruff, mypy, import contracts, generated
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd frontend && npm run --silent types:check && npm run --silent check
+	cd frontend && npm run --silent types:check && npm run --silent lint
 
-format: $(STAMP)/dev
+format: $(STAMP)/dev $(STAMP)/frontend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	cd frontend && npm run --silent format
 
 bench: $(STAMP)/dev  ## side by side with references; writes bench/results/
 	for name in dissection interaction; do $(BIN)/python bench/$$name.py --json > bench/results/$$name.json || exit 1; done
