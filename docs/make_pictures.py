@@ -19,6 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "pictures"
 SUBJECTS = "m=tinyplaces-resnet&p=tinyplaces"
+UNIT = "u=resnet.encoder.stages.3.layers.1/38"  # a car detector of the built-in model
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
@@ -39,8 +40,7 @@ def wait_for_demo(address: str) -> None:
 
 def browse(page: Page) -> None:
     page.get_by_test_id("unit-row").first.wait_for()
-    page.get_by_test_id("unit-row").nth(1).click()
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(3500)
 
 
 def brushed(page: Page) -> None:
@@ -48,7 +48,7 @@ def brushed(page: Page) -> None:
     page.get_by_test_id("tool-lasso").click()
     box = page.get_by_test_id("map-canvas").bounding_box()
     assert box
-    points = [(0.52, 0.3), (0.78, 0.26), (0.86, 0.5), (0.74, 0.7), (0.55, 0.62), (0.52, 0.3)]
+    points = [(0.79, 0.66), (0.86, 0.6), (0.96, 0.62), (0.985, 0.72), (0.92, 0.79), (0.8, 0.79), (0.79, 0.66)]
     page.mouse.move(box["x"] + points[0][0] * box["width"], box["y"] + points[0][1] * box["height"])
     page.mouse.down()
     for x, y in points[1:]:
@@ -77,9 +77,9 @@ def shoot(address: str) -> None:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
         for name, path, act, theme, size in (
             ("home", "/", settle, "light", (1600, 1000)),
-            ("browse", f"/browse?{SUBJECTS}", browse, "light", (1600, 1000)),
-            ("browse-brushed", f"/browse?{SUBJECTS}", brushed, "light", (1600, 1000)),
-            ("browse-dark", f"/browse?{SUBJECTS}", browse, "dark", (1600, 1000)),
+            ("browse", f"/browse?{SUBJECTS}&{UNIT}", browse, "light", (1600, 1000)),
+            ("browse-brushed", f"/browse?{SUBJECTS}&{UNIT}", brushed, "light", (1600, 1000)),
+            ("browse-dark", f"/browse?{SUBJECTS}&{UNIT}", browse, "dark", (1600, 1000)),
             ("browse-1024", f"/browse?{SUBJECTS}", settle, "light", (1024, 768)),
             ("explain", f"/explain?{SUBJECTS}", explain, "light", (1600, 1000)),
             ("explain-dark", f"/explain?{SUBJECTS}", explain, "dark", (1600, 1000)),
