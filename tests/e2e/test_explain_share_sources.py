@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from safetensors.torch import load_file, save_file
 
 from tests import micro
@@ -106,3 +106,23 @@ def test_a_saved_selection_comes_back(open_page: Open) -> None:
     again.get_by_label(re.compile("saved", re.IGNORECASE)).first.click()
     again.get_by_text("my first").click()
     expect(again.get_by_test_id("filter-chip")).to_be_visible()
+
+
+def test_the_demo_opens_from_an_empty_folder(browser: Browser, tmp_path: Path) -> None:
+    """The first page of a fresh installation: one click, and the built-in model is read and being dissected."""
+    empty = Server(tmp_path / "data", tmp_path)
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    try:
+        page = context.new_page()
+        page.goto(empty.url)
+        page.get_by_test_id("open-demo").click()
+        expect(page.get_by_text(re.compile("images|layers|Dissecting")).first).to_be_visible(timeout=120_000)
+        for _ in range(600):
+            runs = {r["method"]: r for r in empty.http.get("/runs").json()["items"]}
+            if runs.get("dissection", {}).get("progress") or runs.get("dissection", {}).get("state") == "done":
+                break
+            page.wait_for_timeout(200)
+        assert runs["dissection"]["state"] in ("running", "done"), runs["dissection"]["error"]
+    finally:
+        context.close()
+        empty.stop()

@@ -31,7 +31,7 @@ from microtome.store.sources import SourceRepository
 from microtome.store.times import now
 
 log = structlog.get_logger("microtome.engine")
-SOFTWARE = ("microtome", "torch", "transformers", "numpy", "pillow", "scipy", "pacmap")
+SOFTWARE = ("microtome", "torch", "transformers", "numpy", "pillow", "numba", "pacmap")
 
 
 def software() -> dict[str, str]:
@@ -107,7 +107,16 @@ class Worker:
         if kind == "model":
             slug = system.add_model(run, self.models, self.sources, self.settings)
         else:
-            slug = system.add_probe(run, self.workshop.open_probe(run.subjects["source"]), self.sources, self.settings)
+            probe = self.workshop.open_probe(run.subjects["source"])
+            if hasattr(probe, "materialise"):  # drawn once on all cores here; everything later reads it from disk
+                context = WorkContext(run.id, self.runs, self.events, lambda *_: None, None, self.settings.run_seconds)
+
+                def drawn(done: int, total: int, what: str) -> None:
+                    context.check()
+                    context.progress(done, total, what)
+
+                probe.materialise(drawn)
+            slug = system.add_probe(run, probe, self.sources, self.settings)
         self.events.add(kind, {"slug": slug, "change": "added"})
 
     def _method(self, run: Row[Any], passes: list[int], nested: bool) -> None:

@@ -37,8 +37,6 @@ def add_probe(run: Row[Any], probe: Any, sources: SourceRepository, settings: Se
             f"{source} has {len(probe):,} examples; at most {settings.max_examples:,} are allowed (MICROTOME_MAX_EXAMPLES).",
             field="source",
         )
-    if hasattr(probe, "materialise"):
-        probe.materialise()  # drawn once on all cores here; everything later reads it from disk
     reports = [_report(r) for r in probe.reports]
     description = {
         "kind": probe.kind,
