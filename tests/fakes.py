@@ -84,6 +84,9 @@ class FakeProbe:
     def labels(self, index: int) -> Any:
         return np.full((1, 32, 32), index % 5 + 1, np.uint16)
 
+    def ignore(self, index: int) -> None:
+        return None
+
     def example(self, index: int) -> Example:
         return Example(self.image(index), self.label(index), self.name(index))
 

@@ -104,14 +104,16 @@ def probe_shapes(desk: Desk) -> list[dict[str, Any]]:
 def probe_detail(desk: Desk, slug: str) -> dict[str, Any]:
     row = desk.engine.sources.get("probe", slug)
     return _probe(desk, row) | {
-        "concept_list": list(_concepts(desk.engine.sources.concepts(row.id))),
+        "concept_list": list(_concepts(desk.engine.sources.concepts(row.id), row.description.get("concept_counts") or [])),
         "reports": row.description["reports"],
     }
 
 
-def _concepts(rows: Iterable[Row[Any]]) -> Iterable[dict[str, Any]]:
+def _concepts(rows: Iterable[Row[Any]], counts: list[list[int]]) -> Iterable[dict[str, Any]]:
+    """Concepts with the images and pixels that have them; null for sets that were read before these were counted."""
     for row in rows:
-        yield {"index": row.position, "name": row.name, "category": row.category, "images": None, "pixels": None}
+        images, pixels = counts[row.position] if row.position < len(counts) else (None, None)
+        yield {"index": row.position, "name": row.name, "category": row.category, "images": images, "pixels": pixels}
 
 
 def _probe(desk: Desk, row: Row[Any]) -> dict[str, Any]:

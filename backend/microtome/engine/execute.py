@@ -108,15 +108,15 @@ class Worker:
             slug = system.add_model(run, self.models, self.sources, self.settings)
         else:
             probe = self.workshop.open_probe(run.subjects["source"])
+            context = WorkContext(run.id, self.runs, self.events, lambda *_: None, None, self.settings.run_seconds)
+
+            def progress(done: int, total: int, what: str) -> None:
+                context.check()
+                context.progress(done, total, what)
+
             if hasattr(probe, "materialise"):  # drawn once on all cores here; everything later reads it from disk
-                context = WorkContext(run.id, self.runs, self.events, lambda *_: None, None, self.settings.run_seconds)
-
-                def drawn(done: int, total: int, what: str) -> None:
-                    context.check()
-                    context.progress(done, total, what)
-
-                probe.materialise(drawn)
-            slug = system.add_probe(run, probe, self.sources, self.settings)
+                probe.materialise(progress)
+            slug = system.add_probe(run, probe, self.sources, self.settings, progress)
         self.events.add(kind, {"slug": slug, "change": "added"})
 
     def _method(self, run: Row[Any], passes: list[int], nested: bool) -> None:

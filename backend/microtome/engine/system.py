@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Row
 
 from microtome.core.errors import TooLarge
@@ -29,7 +31,7 @@ def add_model(run: Row[Any], models: Residency, sources: SourceRepository, setti
     return sources.save("model", source, hash, description, run.params.get("name"))
 
 
-def add_probe(run: Row[Any], probe: Any, sources: SourceRepository, settings: Settings) -> str:
+def add_probe(run: Row[Any], probe: Any, sources: SourceRepository, settings: Settings, progress: Callable[[int, int, str], None]) -> str:
     """Store what a probe set is; returns its slug."""
     source = run.subjects["source"]
     if len(probe) > settings.max_examples:
@@ -44,12 +46,28 @@ def add_probe(run: Row[Any], probe: Any, sources: SourceRepository, settings: Se
         "classes": list(probe.classes),
         "size": list(probe.size) if probe.size else None,
         "categories": dict(Counter(c.category for c in probe.concepts)),
+        "concept_counts": concept_counts(probe, progress),
         "concepts": [{"name": c.name, "category": c.category} for c in probe.concepts],
         "bytes": probe.bytes,
         "skipped": len(reports),
         "reports": reports[:REPORTS],
     }
     return sources.save("probe", source, probe.hash, description, run.params.get("name"))
+
+
+def concept_counts(probe: Any, progress: Callable[[int, int, str], None]) -> list[list[int]]:
+    """Images and pixels of every concept, in order; ignored pixels do not count."""
+    counts = np.zeros((len(probe.concepts), 2), np.int64)
+    for index in range(len(probe) if len(probe.concepts) else 0):
+        labels, ignore = probe.labels(index), probe.ignore(index)
+        if labels is None:
+            continue
+        kept = labels if ignore is None else labels[:, ~ignore]
+        pixels = np.bincount(kept.reshape(-1), minlength=len(counts) + 1)[1 : len(counts) + 1]
+        counts += np.stack([pixels > 0, pixels], axis=1)
+        if index % 64 == 0:
+            progress(index, len(probe), "images counted")
+    return counts.tolist()  # type: ignore[no-any-return]
 
 
 def _report(report: Any) -> dict[str, str]:
