@@ -14,10 +14,11 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 PROBE = "builtin:tinyplaces#val:240"
+expect.set_options(timeout=15_000)  # patience for a busy machine; nothing here asserts how long something took
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
