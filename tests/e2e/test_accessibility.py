@@ -8,6 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from tests.e2e.conftest import Server
+
 SCREENS = {
     "home": "/",
     "browse": "/browse?m=tinyplaces-resnet&p=tinyplaces&u=resnet.encoder.stages.3.layers.1/3",
@@ -17,10 +19,20 @@ SCREENS = {
 }
 
 
+@pytest.fixture(scope="module")
+def addresses(server: Server) -> dict[str, str]:
+    """Every screen, with those whose address is known only once there is a result and a share."""
+    subjects = {"model": "tinyplaces-resnet", "probe": "tinyplaces"}
+    key = server.run("predictions", **subjects)["keys"][0]
+    share = server.post("/shares", {"state": {"screen": "browse", **subjects}})
+    layer = server.run("dissection", **subjects)["keys"][-1]
+    return {**SCREENS, "result": f"/results/{key}", "layer": f"/results/{layer}", "shared": f"/s/{share['id']}"}
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("screen", SCREENS)
-def test_no_serious_violation(open_page: Callable[..., Page], screen: str, theme: str) -> None:
-    page = open_page(SCREENS[screen], theme=theme)
+@pytest.mark.parametrize("screen", [*SCREENS, "result", "layer", "shared"])
+def test_no_serious_violation(open_page: Callable[..., Page], addresses: dict[str, str], screen: str, theme: str) -> None:
+    page = open_page(addresses[screen], theme=theme)
     page.wait_for_timeout(2500)
     found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
     serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
