@@ -126,9 +126,11 @@ run = Table(
     Column("attempts", Integer, nullable=False),
     Column("owner", String(64)),
     Column("lease", Float),  # unix time until which the owner is believed alive
+    Column("pass_key", String(64)),  # equal for runs whose recorders fit into one pass
     Index("ix_run_queue", "state", "priority", "seq"),
     Index("ix_run_request", "request_key", "state"),
     Index("ix_run_model", "model", "seq"),
+    Index("ix_run_pass", "pass_key", "state"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 
