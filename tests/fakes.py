@@ -39,6 +39,7 @@ def hash_of(source: str) -> str:
 
 class FakeModel:
     loaded: ClassVar[int] = 0
+    bytes = 4000
 
     def __init__(self, source: str) -> None:
         if "broken" in source:
