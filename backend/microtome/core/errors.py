@@ -67,5 +67,9 @@ class Unavailable(MicrotomeError):
     status, code, title = 503, "unavailable", "This cannot be done at the moment"
 
 
+class DiskFull(MicrotomeError):
+    status, code, title = 507, "disk-full", "The disk is full"
+
+
 class RunCancelled(MicrotomeError):
     status, code, title = 409, "cancelled", "The run was cancelled"

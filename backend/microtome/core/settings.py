@@ -36,6 +36,11 @@ class Settings(BaseSettings):
         ge=2**20,
         description="Activations kept in memory during a pass; more go to a file in the data folder.",
     )
+    model_bytes: int = Field(
+        0,
+        ge=0,
+        description="Models kept loaded by a worker; the least recently used give way. 0 takes a quarter of memory, half of a GPU's.",
+    )
     upload_bytes: int = Field(20 * 2**20, ge=1024, description="Largest upload.")
     image_pixels: int = Field(40_000_000, ge=1024, description="Largest image, in pixels, that is decoded.")
     max_examples: int = Field(200_000, ge=1, description="Largest probe set.")

@@ -20,8 +20,10 @@ class Workshop:
         """Prepare this process for work on ``device``."""
         import torch
 
+        from microtome.models.loading import pick_device
+
         torch.set_num_threads(self.settings.threads or os.cpu_count() or 1)
-        self.device = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = pick_device(device)
 
     def load_model(self, source: str) -> Any:
         from microtome.models import load_model

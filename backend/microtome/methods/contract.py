@@ -11,12 +11,37 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from microtome.core.errors import InvalidInput
+from microtome.core.context import RunContext
+from microtome.core.errors import InvalidInput, MicrotomeError
 from microtome.results import Result
 
 #: Roles a method may name. ``units`` is ``{"layer": str, "indices": [int]}``; ``results`` are keys of earlier results.
 ROLES = ("model", "probe", "layers", "units", "example", "targets", "results")
 Results = Mapping[str, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One of several runs that a method answers with one call: what it is put to beside the model, and its own run."""
+
+    subjects: Mapping[str, Any]
+    run: RunContext
+
+
+#: ``batch(*, model, params, asks)`` answers every ask, in order, with its results or the error of that ask alone.
+Batch = Callable[..., Sequence[Results | MicrotomeError]]
+
+
+def alone(batch: Batch, *, model: Any, params: Any, run: RunContext, **subjects: Any) -> Results:
+    """A batch of one, for methods whose function and batch function are one computation.
+
+    Raises:
+        MicrotomeError: the error of this ask.
+    """
+    (answer,) = batch(model=model, params=params, asks=[Ask(subjects, run)])
+    if isinstance(answer, MicrotomeError):
+        raise answer
+    return answer
 
 
 class MethodParams(BaseModel):
@@ -63,6 +88,7 @@ class MethodSpec:
     summary: str = ""
     folder: str = ""
     cost: Cost = field(default_factory=lambda: Cost())
+    batch: Batch | None = None
 
     def parse(self, params: Mapping[str, Any]) -> MethodParams:
         """Parameters with defaults filled in.
@@ -121,6 +147,7 @@ def method(
     partition: Literal["", "layers"] = "",
     builds_on: Sequence[str] = (),
     cost: Cost | None = None,
+    batch: Batch | None = None,
 ) -> Callable[[Callable[..., Results]], MethodSpec]:
     """Declare the decorated function a method.
 
@@ -133,10 +160,15 @@ def method(
         partition: ``"layers"`` if each layer's results are complete results of their own, published with ``run.publish``.
         builds_on: ids of methods whose results it needs; they arrive as ``results``, a mapping method id -> part -> results.
         cost: how its time grows, for the estimate that is shown before a run.
+        batch: answers several runs of one model and the same parameters at once. A worker uses it for interactive runs that
+            wait together. Each answer must be the one its run gets alone, up to the rounding of float32 sums (see
+            ``tests/engine/test_together.py`` for the tolerance); what it raises sends every run its own way alone.
     """
     unknown = [role for role in (*subjects, *optional_subjects) if role not in ROLES]
     if unknown:
         raise ValueError(f"method {id} names unknown subjects {unknown}; known are {list(ROLES)}")
+    if batch is not None and (partition or builds_on or "model" not in subjects or not interactive):
+        raise ValueError(f"method {id} cannot be batched: that is for interactive methods of one model with one part")
 
     def declare(function: Callable[..., Results]) -> MethodSpec:
         return MethodSpec(
@@ -158,6 +190,7 @@ def method(
             summary=(function.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " "),
             folder=function.__module__.split(".")[-2],
             cost=cost or Cost(),
+            batch=batch,
         )
 
     return declare

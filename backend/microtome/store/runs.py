@@ -122,6 +122,33 @@ class RunRepository:
             connection.execute(update(t.run).where(t.run.c.id == row.id).values(**values))
             return connection.execute(select(t.run).where(t.run.c.id == row.id)).one()
 
+    def claim_like(self, owner: str, run: Row[Any], limit: int) -> list[Row[Any]]:
+        """Take at most ``limit`` queued interactive runs that differ from ``run`` in their example and targets only."""
+        queue = (
+            select(t.run)
+            .where(
+                t.run.c.state == "queued", t.run.c.priority > 0, t.run.c.method == run.method, t.run.c.model == run.model,
+                t.run.c.after.is_(None), t.run.c.cancel.is_(False),
+            )
+            .order_by(t.run.c.seq)
+            .limit(8 * limit)
+        )  # fmt: skip
+
+        def alike(connection: Connection) -> list[str]:
+            rows = connection.execute(queue).all()
+            same = [r.id for r in rows if r.params == run.params and r.plan.get("model") == run.plan.get("model")]
+            return same[:limit]
+
+        with self.store.read() as connection:
+            if not alike(connection):
+                return []
+        with self.store.write(lock="queue") as connection:
+            ids = alike(connection)
+            values = {"state": "running", "owner": owner, "lease": time.time() + LEASE_SECONDS, "attempts": t.run.c.attempts + 1}
+            values |= {"started": func.coalesce(t.run.c.started, now()), "progress": None}
+            connection.execute(update(t.run).where(t.run.c.id.in_(ids)).values(**values))
+            return list(connection.execute(select(t.run).where(t.run.c.id.in_(ids)).order_by(t.run.c.seq)))
+
     def beat(self, ids: Sequence[str]) -> None:
         """Prolong the leases."""
         with self.store.write() as connection:

@@ -18,13 +18,22 @@ def prepare(model: Model, example: Example) -> torch.Tensor:
 
 
 def resolve_targets(model: Model, inputs: torch.Tensor, targets: Sequence[int] | None) -> tuple[list[int], torch.Tensor]:
-    """Class indices to explain, the predicted class if none are named, and the logits [classes].
+    """Class indices to explain, the predicted class if none are named, and the logits [classes], of inputs [1, 3, H, W].
+
+    Raises:
+        InvalidInput: as :func:`choose_targets`.
+    """
+    with torch.inference_mode():
+        logits = model.forward(inputs)[0]
+    return choose_targets(model, logits, targets), logits
+
+
+def choose_targets(model: Model, logits: torch.Tensor, targets: Sequence[int] | None) -> list[int]:
+    """Class indices to explain, the predicted class if none are named, given the logits [classes] of an image.
 
     Raises:
         InvalidInput: a class the model does not have, or logits that are not finite.
     """
-    with torch.inference_mode():
-        logits = model.forward(inputs)[0]
     if not torch.isfinite(logits).all():
         raise InvalidInput("The model's output for this image is not finite, so there is nothing to explain.", field="example")
     chosen = list(dict.fromkeys(targets)) if targets else [int(logits.argmax())]
@@ -34,7 +43,7 @@ def resolve_targets(model: Model, inputs: torch.Tensor, targets: Sequence[int] |
                 f"The model has {len(model.classes)} classes, 0 to {len(model.classes) - 1}; there is no {target}.",
                 field="targets",
             )
-    return chosen, logits
+    return chosen
 
 
 def image_map(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -9,11 +11,30 @@ from pydantic import Field
 from microtome.capture.run import BATCH, forward_pass, image_batches
 from microtome.core.classes import match_classes
 from microtome.core.context import RunContext
-from microtome.methods.attribution.common import prepare, resolve_targets
-from microtome.methods.contract import Cost, MethodParams, method
+from microtome.core.errors import InvalidInput, MicrotomeError
+from microtome.methods.attribution.common import choose_targets
+from microtome.methods.contract import Ask, Cost, MethodParams, Results, alone, method
 from microtome.models.model import Model
 from microtome.probes import Example, ProbeSet
 from microtome.results import Matrix, Scorecard
+
+
+def _predict_together(*, model: Model, params: MethodParams, asks: Sequence[Ask]) -> list[Results | MicrotomeError]:
+    with torch.inference_mode():
+        logits = model.forward(model.inputs([ask.subjects["example"].image for ask in asks]))
+    return [_prediction(model, row) for row in logits]
+
+
+def _prediction(model: Model, logits: torch.Tensor) -> Results | MicrotomeError:
+    try:
+        [predicted] = choose_targets(model, logits, None)
+    except InvalidInput as error:
+        return error
+    chances = logits.double().softmax(0).tolist()
+    scores = [
+        Scorecard.Score(name=name, value=p, unit="probability", group="class") for name, p in zip(model.classes, chances, strict=True)
+    ]
+    return {"prediction": Scorecard(title="Prediction", scores=scores, facts={"predicted": predicted})}
 
 
 @method(
@@ -25,15 +46,11 @@ from microtome.results import Matrix, Scorecard
     interactive=True,
     cite="softmax of the model's logits",
     cost=Cost(passes=1.0),
+    batch=_predict_together,
 )
 def predict(*, model: Model, example: Example, params: MethodParams, run: RunContext):  # type: ignore[no-untyped-def]
     """Probability of every class for one image, in order of the classes."""
-    _, logits = resolve_targets(model, prepare(model, example), None)
-    chances = logits.double().softmax(0).tolist()
-    scores = [
-        Scorecard.Score(name=name, value=p, unit="probability", group="class") for name, p in zip(model.classes, chances, strict=True)
-    ]
-    return {"prediction": Scorecard(title="Prediction", scores=scores, facts={"predicted": int(np.argmax(chances))})}
+    return alone(_predict_together, model=model, params=params, run=run, example=example)
 
 
 class Params(MethodParams):

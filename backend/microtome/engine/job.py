@@ -1,0 +1,135 @@
+"""One claimed run on its way through a worker: what it is put to, what it publishes, how it ends."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import Row
+
+from microtome.core.errors import NotFound
+from microtome.engine.context import WorkContext
+from microtome.engine.outcome import columns
+from microtome.store.results import ResultHead
+from microtome.store.times import now
+
+if TYPE_CHECKING:
+    from microtome.engine.execute import Worker
+
+log = structlog.get_logger("microtome.engine")
+SOFTWARE = ("microtome", "torch", "transformers", "numpy", "pillow", "numba", "pacmap", "ray")
+
+
+def software() -> dict[str, str]:
+    """Versions that a number may depend on."""
+    found = {"python": platform.python_version()}
+    for name in SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class Job:
+    """A run this worker has claimed.
+
+    Args:
+        between: does other people's short work at safe points; None where there is none to do.
+    """
+
+    def __init__(self, worker: Worker, row: Row[Any], between: Callable[[], float] | None) -> None:
+        self.worker, self.row = worker, row
+        self.passes = 0
+        self.context = WorkContext(row.id, worker.runs, worker.events, self.publish, between, worker.settings.run_seconds)
+        self._published: set[str] = set()
+        self._began = time.monotonic()
+        worker.active.append(row.id)
+        self.tell()
+
+    def tell(self) -> None:
+        self.worker.events.add("run", {"id": self.row.id})
+
+    @cached_property
+    def spec(self) -> Any:
+        methods = self.worker.workshop.methods()
+        if self.row.method not in methods:
+            raise NotFound(
+                f"The worker has no method '{self.row.method}'. Install the package that brings it and start again.", field="method"
+            )
+        return methods[self.row.method]
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """Key by part."""
+        return {part: key for part, key, _ in self.worker.runs.parts([self.row.id])[self.row.id]}
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """Parts that are not stored; fewer than asked for when somebody else's run stored some meanwhile."""
+        stored = self.worker.results.stored(self.parts.values())
+        return [part for part, key in self.parts.items() if key not in stored]
+
+    def subjects(self, model: Any) -> dict[str, Any]:
+        """What the method is put to, by role; the model is borrowed by the caller."""
+        spec, plan, values = self.spec, self.row.plan, self.row.subjects
+        out: dict[str, Any] = {} if model is None else {"model": model}
+        if "probe" in plan:
+            out["probe"] = self.worker.probes.open(plan["probe"])
+        if "example" in plan:
+            out["example"] = self.worker.probes.example(plan["example"])
+        if "layers" in {*spec.subjects, *spec.optional_subjects}:
+            out["layers"] = self.missing if spec.partition == "layers" else values["layers"]
+        out |= {role: values[role] for role in ("units", "targets") if role in values}
+        if spec.builds_on:
+            load = self.worker.results.load
+            out["results"] = {method: {part: load(key) for part, key in keys.items()} for method, keys in plan["builds_on"].items()}
+        for role in spec.optional_subjects:
+            out.setdefault(role, None)
+        return out
+
+    def publish(self, part: str, results: Mapping[str, Any]) -> None:
+        """Store the complete results of one part."""
+        if part not in self.parts:
+            raise ValueError(f"published a part '{part}' that was not asked for")
+        share = self.context.seconds / max(1, len(self.missing) if part else 1)
+        self.worker.results.put(self._head(part, share), results)
+        self._published.add(part)
+        self.tell()
+
+    def complete(self, results: Mapping[str, Any]) -> None:
+        """Store what the method returned; what it published part by part must be complete by now."""
+        if self.spec.partition == "":
+            self.context.check()
+            self.publish("", results)
+        lacking = [part for part in self.missing if part not in self._published]
+        if lacking:
+            raise RuntimeError(f"the method published nothing for {', '.join(lacking[:5])}")
+
+    def end(self, error: BaseException | None) -> None:
+        """Say how it ended."""
+        self.worker.active.remove(self.row.id)
+        seconds = time.monotonic() - self._began
+        ending = columns(error, self.row.method, self.worker.store.data_dir)
+        ending |= {"ended": now(), "seconds": seconds, "forward_passes": self.passes, "owner": None, "lease": None, "progress": None}
+        self.worker.close(self.row.id, ending)
+        log.info("run ended", run=self.row.id, method=self.row.method, state=ending["state"], seconds=round(seconds, 2))
+
+    def _head(self, part: str, seconds: float) -> ResultHead:
+        row, hashes = self.row, self.row.plan["hashes"]
+        seed = row.params.get("seed")
+        provenance = {
+            "model_hash": hashes.get("model"), "probe_hash": hashes.get("probe"), "software": software(),
+            "device": str(getattr(self.worker.workshop, "device", "cpu")), "seed": seed if isinstance(seed, int) else None,
+        }  # fmt: skip
+        return ResultHead(
+            key=self.parts[part], method=row.method, version=self.spec.version, part=part, subjects=row.subjects, params=row.params,
+            group_key=row.plan["group_key"], model_hash=hashes.get("model"), probe_hash=hashes.get("probe"),
+            builds_on=[k for keys in row.plan["builds_on"].values() for k in keys.values()], provenance=provenance,
+            seconds=seconds, run_id=row.id,
+        )  # fmt: skip

@@ -1,0 +1,250 @@
+"""Micro-batching: runs that wait together are answered by one call, each with its own result, cancel and error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from microtome.core.context import SilentContext
+from microtome.core.errors import InvalidInput, RunCancelled
+from microtome.engine.execute import Worker
+from microtome.engine.together import MOST
+from microtome.methods.contract import Ask, MethodParams, alone, method
+from microtome.methods.registry import get_method
+from microtome.probes import open_probe
+from microtome.results import ImageMap, Scorecard
+from microtome.store import tables
+from tests import micro
+from tests.fakes import METHODS, FakeModel
+
+#: Largest difference of a batched answer, in parts of the answer's largest value: sums in float32 are taken in another order.
+TOLERANCE = 1e-5
+SUBJECTS = {"model": "fake", "probe": "fake-probe"}
+
+
+class Calls:
+    """Counts the calls of a batched method, and lets a test look into the middle of one."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.middle: Callable[[], None] = lambda: None
+        self.broken = False
+
+
+def _answer(example: Any, targets: list[int] | None) -> dict[str, ImageMap]:
+    chosen = targets or [0]
+    maps = np.stack([np.full((4, 4), example.image.mean() + t, np.float32) for t in chosen])
+    return {"map": ImageMap(title="m", targets=[str(t) for t in chosen], target_indices=chosen, quantity="q", arrays={"maps": maps})}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """The fake grad-cam, able to answer several runs with one call."""
+    seen = Calls()
+
+    def together(*, model: Any, params: Any, asks: list[Ask]) -> list[Any]:
+        seen.sizes.append(len(asks))
+        model.forward_passes += len(asks)
+        seen.middle()
+        if seen.broken and len(asks) > 1:
+            raise RuntimeError("this cannot be batched")
+        out: list[Any] = []
+        for ask in asks:
+            try:
+                ask.run.check()
+                if ask.subjects["targets"] == [2]:
+                    raise InvalidInput("Class 2 has no map. Choose another.", field="targets")
+                out.append(_answer(ask.subjects["example"], ask.subjects["targets"]))
+            except (InvalidInput, RunCancelled) as error:
+                out.append(error)
+        return out
+
+    old = METHODS["grad-cam"]
+
+    @method(
+        "grad-cam", title="Grad-CAM", question="?", subjects=("model", "example"), optional_subjects=("targets",), returns=(ImageMap,),
+        params=old.params, interactive=True, cite="-", batch=together,
+    )  # fmt: skip
+    def grad_cam(*, model: Any, example: Any, targets: Any, params: Any, run: Any) -> Any:
+        """A map."""
+        return alone(together, model=model, params=params, run=run, example=example, targets=targets)
+
+    monkeypatch.setitem(METHODS, "grad-cam", grad_cam)
+    return seen
+
+
+@pytest.fixture
+def queue(ready: Any, settings: Any, make_engine: Any) -> Any:
+    """An engine that only queues, on the store of ``ready``."""
+    return make_engine(settings, "none", store=ready.store)
+
+
+@pytest.fixture
+def worker(ready: Any) -> Worker:
+    return ready._worker().worker  # type: ignore[no-any-return]
+
+
+def ask(engine: Any, example: int, **more: Any) -> Any:
+    targets = {"targets": more.pop("targets")} if "targets" in more else {}
+    return engine.submit("grad-cam", {"model": "fake", "example": f"fake-probe:{example}", **targets}, more)
+
+
+def maps_of(engine: Any, id: str) -> np.ndarray:
+    [(_, key, _)] = engine.runs.parts([id])[id]
+    return np.asarray(engine.results.load(key)["map"].arrays["maps"])
+
+
+def test_what_waits_together_is_answered_together(queue: Any, worker: Worker, calls: Calls) -> None:
+    runs = [ask(queue, i, targets=[i % 2]) for i in range(5)]
+    assert worker.step()
+    assert calls.sizes == [5]
+    assert not worker.step()
+    probe = worker.workshop.open_probe("builtin:fake-probe")
+    for i, run in enumerate(runs):
+        done = queue.get(run.id)
+        assert (done.state, done.forward_passes, done.owner, done.attempts) == ("done", 1, None, 1)
+        expected = _answer(probe.example(i), [i % 2])["map"].arrays["maps"]
+        np.testing.assert_array_equal(maps_of(queue, run.id), expected)
+
+
+def test_a_batch_has_an_end(queue: Any, worker: Worker, calls: Calls) -> None:
+    runs = [ask(queue, i) for i in range(MOST + 3)]
+    while worker.step():
+        pass
+    assert calls.sizes == [MOST, 3]
+    assert {queue.get(r.id).state for r in runs} == {"done"}
+
+
+def test_other_parameters_models_and_methods_stay_apart(queue: Any, worker: Worker, calls: Calls) -> None:
+    ask(queue, 1)
+    ask(queue, 2, steps=32)
+    ask(queue, 3)
+    queue.submit("dissection", SUBJECTS)
+    worker.step()
+    assert calls.sizes == [2]  # 1 and 3
+    worker.step()
+    assert calls.sizes == [2, 1]
+    assert queue.runs.counts() == {"queued": 1, "running": 0}
+
+
+def test_batch_priority_is_not_drawn_in(queue: Any, worker: Worker, calls: Calls) -> None:
+    subjects = {"model": "fake", "example": "fake-probe:9"}
+    slow = queue.submit("grad-cam", subjects, {}, "batch")
+    ask(queue, 1)
+    worker.step()
+    assert calls.sizes == [1]
+    assert queue.get(slow.id).state == "queued"
+
+
+def test_one_error_is_one_runs_own(queue: Any, worker: Worker, calls: Calls) -> None:
+    good, bad, fine = ask(queue, 1), ask(queue, 2, targets=[2]), ask(queue, 3)
+    worker.step()
+    assert calls.sizes == [3]
+    assert [queue.get(r.id).state for r in (good, bad, fine)] == ["done", "failed", "done"]
+    assert queue.get(bad.id).error["detail"] == "Class 2 has no map. Choose another."
+    assert queue.get(bad.id).error["field"] == "targets"
+    assert not queue.runs.parts([bad.id])[bad.id][0][2]
+
+
+def test_a_cancel_in_the_middle_reaches_one_run(queue: Any, worker: Worker, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microtome.engine.context.POLL", 0.0)
+    runs = [ask(queue, i) for i in range(3)]
+    calls.middle = lambda: queue.cancel(runs[1].id) and None
+    worker.step()
+    assert [queue.get(r.id).state for r in runs] == ["done", "cancelled", "done"]
+    assert not queue.runs.parts([runs[1].id])[runs[1].id][0][2]
+
+
+def test_when_the_common_call_fails_each_goes_alone(queue: Any, worker: Worker, calls: Calls) -> None:
+    calls.broken = True
+    runs = [ask(queue, i) for i in range(3)]
+    worker.step()
+    assert calls.sizes == [3, 1, 1, 1]
+    assert {queue.get(r.id).state for r in runs} == {"done"}
+    assert worker.active == []
+
+
+def test_a_missing_upload_fails_alone(queue: Any, worker: Worker, calls: Calls) -> None:
+    folder = queue.store.data_dir / "uploads" / "ab"
+    folder.mkdir(parents=True)
+    sha256 = "ab" + "0" * 62
+    (folder / sha256).write_bytes(b"\x07")
+    with queue.store.write() as connection:
+        connection.execute(tables.upload.insert().values(sha256=sha256, width=1, height=1, bytes=1, created="2026-01-01T00:00:00Z"))
+    gone = queue.submit("grad-cam", {"model": "fake", "example": f"upload:{sha256}"}, {})
+    good = ask(queue, 1)
+    (folder / sha256).unlink()
+    worker.step()
+    assert calls.sizes == [1]
+    assert queue.get(good.id).state == "done"
+    assert "Upload the image again" in queue.get(gone.id).error["detail"]
+
+
+def test_many_askers_at_once(queue: Any, worker: Worker, calls: Calls) -> None:
+    """Threads submit while the worker works: all are answered, in fewer calls than questions, by one loaded model."""
+    loaded = FakeModel.loaded
+    done: list[Any] = []
+
+    def person(seed: int) -> None:
+        for i in range(4):
+            done.append(queue.wait(ask(queue, (seed * 4 + i) % 24, steps=7).id, 30))
+
+    threads = [threading.Thread(target=person, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    while any(t.is_alive() for t in threads):
+        worker.step()
+    assert len(done) == 24
+    assert {r.state for r in done} == {"done"}
+    assert sum(calls.sizes) == 24
+    assert len(calls.sizes) < 24
+    assert FakeModel.loaded <= loaded + 1
+
+
+def test_only_what_can_be_batched_may_say_so() -> None:
+    with pytest.raises(ValueError, match="cannot be batched"):
+        method(
+            "odd", title="", question="", subjects=("model", "probe"), returns=(Scorecard,), cite="", batch=lambda **_: [],
+            params=MethodParams,
+        )(lambda **_: {})  # fmt: skip
+
+
+def values_of(results: Any) -> np.ndarray:
+    if "map" in results:
+        return np.asarray(results["map"].arrays["maps"])
+    return np.array([s.value for s in results["prediction"].scores])
+
+
+@pytest.mark.parametrize("id", ["predict", "grad-cam"])
+@pytest.mark.parametrize("family", micro.FAMILIES)
+def test_batched_answers_equal_single_ones(id: str, family: str) -> None:
+    spec, model = get_method(id), micro.load(family)
+    probe, params = open_probe("builtin:tinyplaces"), spec.params()
+    batches: list[list[dict[str, Any]]] = [
+        [{"example": probe.example(i), "targets": t} for i, t in enumerate(targets)]
+        for targets in ([None, None], [[0, 1, 2], [1], None], [[2, 0]] * 8)
+    ]
+    for asks in batches:
+        together = spec.batch(model=model, params=params, asks=[Ask(a, SilentContext()) for a in asks])  # type: ignore[misc]
+        for one, answer in zip(asks, together, strict=True):
+            single = {k: v for k, v in one.items() if k in (*spec.subjects, *spec.optional_subjects)}
+            expected = spec.function(model=model, params=params, run=SilentContext(), **single)
+            found, wanted = values_of(answer), values_of(expected)
+            assert found.shape == wanted.shape
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * np.abs(wanted).max())
+            if "map" in answer:
+                assert answer["map"].target_indices == expected["map"].target_indices
+
+
+def test_an_unexplainable_class_fails_its_own_map_only() -> None:
+    spec, model, probe = get_method("grad-cam"), micro.load("resnet"), open_probe("builtin:tinyplaces")
+    asks = [Ask({"example": probe.example(i), "targets": t}, SilentContext()) for i, t in enumerate(([0], [99], [1, 2]))]
+    first, second, third = spec.batch(model=model, params=spec.params(), asks=asks)  # type: ignore[misc]
+    assert isinstance(second, InvalidInput)
+    assert "there is no 99" in second.detail
+    assert first["map"].target_indices == [0]
+    assert third["map"].target_indices == [1, 2]
