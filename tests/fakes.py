@@ -122,11 +122,11 @@ def layer_results(name: str, units: int, size: int, params: Any, examples: int) 
     thresholds = np.sort(rng.random((units, len(GRID))).astype(np.float32), axis=1)
 
     def column(name: str, values: Any, type: str = "number") -> Column:
-        return Column(name=name, title=name, type=type, values=list(values))
+        return Column(name, name, type, values)
 
     numbers = {n: rng.random(units).tolist() for n in ("mean", "std", "min", "max", "density", "attained")}
-    table = UnitTable(
-        title=f"Units of {name}", layer=name, units=row.tolist(),
+    table = UnitTable.of(
+        title=f"Units of {name}", layer=name,
         columns=[
             *(column(n, v) for n, v in numbers.items()), column("threshold", thresholds[:, point].astype(float).tolist()),
             column("dead", [False] * units, "flag"), column("constant", [False] * units, "flag"),
@@ -138,13 +138,12 @@ def layer_results(name: str, units: int, size: int, params: Any, examples: int) 
             column("active_positions", areas[:, point].tolist(), "integer"),
         ],
     )  # fmt: skip
-    rows = [str(u) for u in row]
     slots = len(SLOTS)
     example = np.stack([rng.permutation(examples)[:slots] for _ in row]).astype(np.int32)
     return {
         "units": table,
         "iou": Matrix(
-            title="iou", rows=rows, columns=names, row_axis="unit", column_axis="concept", quantity="IoU", grid=list(GRID),
+            title="iou", rows=[], columns=names, row_axis="unit", column_axis="concept", quantity="IoU", grid=list(GRID),
             positions=24 * 1024, layer=name,
             arrays={
                 "values": score.iou.astype(np.float32), "chance": score.chance.astype(np.float32),
@@ -152,7 +151,7 @@ def layer_results(name: str, units: int, size: int, params: Any, examples: int) 
             },
         ),
         "activation": Distribution(
-            title="act", rows=rows, quantity="activation", grid=list(GRID), layer=name,
+            title="act", rows=[], quantity="activation", grid=list(GRID), layer=name,
             arrays={
                 "edges": np.sort(rng.random((units, 65)).astype(np.float32), axis=1), "counts": rng.integers(0, 99, (units, 64)),
                 "thresholds": thresholds, "attained": np.tile(1 - np.array(GRID, np.float32), (units, 1)),
@@ -166,7 +165,7 @@ def layer_results(name: str, units: int, size: int, params: Any, examples: int) 
             },
         ),
         "peaks": Matrix(
-            title="peaks", rows=rows, columns=[], row_axis="unit", column_axis="example", quantity="activation", layer=name,
+            title="peaks", rows=[], columns=[], row_axis="unit", column_axis="example", quantity="activation", layer=name,
             arrays={"values": peaks},
         ),
         "summary": Scorecard(

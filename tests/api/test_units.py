@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from microtome.api.browse.unitmap import COLUMNS
+
 ABOUT = {"model": "fake", "probe": "fake-probe"}
 API = "/api/v1"
 
@@ -24,6 +26,26 @@ def get(client: Any, path: str, **query: Any) -> Any:
     answer = client.get(f"{API}{path}", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def whole_map(client: Any, **query: Any) -> dict[str, Any]:
+    """Head and points of the map, in the map's own order."""
+    head = get(client, "/units/map", **ABOUT | query)
+    count, chunks = head["count"], head["chunks"]
+    out: dict[str, Any] = {name: np.zeros(count) for name in COLUMNS}
+    for chunk in range(chunks):
+        answer = client.get(f"{API}/units/map/{chunk}", params=ABOUT | query | {"version": head["version"]})
+        assert answer.status_code == 200, answer.text
+        assert len(answer.content) <= 2_000_000
+        size, at = len(range(chunk, count, chunks)), 0
+        for name, type_ in COLUMNS.items():
+            out[name][chunk::chunks] = np.frombuffer(answer.content, type_, size, at)
+            at += size * np.dtype(type_).itemsize
+        assert at == len(answer.content)
+    for axis in ("x", "y"):
+        low, high = head[axis]
+        out[axis] = low + out[axis] / 65535 * (high - low)
+    return head | out | {"layer": out["layer"].astype(int), "unit": out["unit"].astype(int)}
 
 
 def test_atlas(client: Any) -> None:
@@ -73,7 +95,7 @@ def test_filters_agree_with_rows(client: Any) -> None:
 
 
 def test_aggregate_and_brush(client: Any) -> None:
-    points = get(client, "/units/map", **ABOUT)
+    points = whole_map(client)
     assert len(points["x"]) == 16
     inside = [i for i, (x, y) in enumerate(zip(points["x"], points["y"], strict=True)) if x < 0 and y < 0.5]
     polygon = [[-2, -2], [0, -2], [0, 0.5], [-2, 0.5]]
@@ -104,8 +126,9 @@ def test_unit_and_threshold_move(client: Any, ready: Any) -> None:
     unit = get(client, "/units/fake/stage1/3", probe="fake-probe")
     assert (unit["previous"], unit["next"]) == (["stage1", 2], ["stage1", 4])
     assert unit["address"] == "fake/stage1/3"
-    assert len(unit["similar"]) > 0
-    assert all(s["unit"] != 3 or s["layer"] != "stage1" for s in unit["similar"])
+    similar = get(client, "/units/fake/stage1/3/similar", probe="fake-probe")["items"]
+    assert len(similar) > 0
+    assert all(s["unit"] != 3 or s["layer"] != "stage1" for s in similar)
     before = sum(m.forward_passes for m in ready._inline.worker.workshop.models)
     moved = get(client, "/units/fake/stage1/3/concepts", probe="fake-probe", quantile=0.98)
     assert moved["quantile"] == 0.98
@@ -127,7 +150,7 @@ def test_similar_is_pearson(client: Any, ready: Any) -> None:
     peaks = [ready.results.load(layer["key"])["peaks"].arrays["values"] for layer in atlas["layers"]]
     table = np.corrcoef(np.concatenate(peaks))
     expected = np.argsort(-np.where(np.arange(16) == 7, -2, table[7]))[0]
-    best = get(client, "/units/fake/stage2/1", probe="fake-probe")["similar"][0]
+    best = get(client, "/units/fake/stage2/1/similar", probe="fake-probe")["items"][0]
     assert (0 if best["layer"] == "stage1" else 6) + best["unit"] == expected
     assert best["correlation"] == pytest.approx(table[7, expected], abs=1e-3)
 

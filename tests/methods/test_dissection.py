@@ -132,7 +132,7 @@ def test_permuted_chance_is_the_maximum_over_concepts_and_seeded() -> None:
         run = SilentContext()
         params = Params(permutations=200, seed=seed, quantile=0.9)
         dissection.function(model=micro.load("resnet"), probe=micro.probe(), layers=["stage2.0"], params=params, run=run)
-        return next(iter(run.published.values()))["units"].column("best_chance")
+        return next(iter(run.published.values()))["units"].column("best_chance").tolist()
 
     assert chance(0) == chance(0)
     assert chance(0) != chance(1)

@@ -6,11 +6,14 @@ import csv
 import importlib
 import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 from fastapi import Response
+from fastapi.responses import StreamingResponse
 
 from microtome.api.deps import immutable
 from microtome.api.desk import Desk
@@ -18,6 +21,8 @@ from microtome.core.errors import InvalidInput, NotFound, TooLarge
 from microtome.results import Result, UnitTable
 
 EXPORT_VALUES = 20_000_000
+PART = 1_000_000  # bytes of an array read at once
+FIGURE_BYTES = 2_000_000  # what a browser is given to draw
 
 
 def result_set(desk: Desk, key: str) -> dict[str, Any]:
@@ -48,7 +53,52 @@ def blob_response(desk: Desk, sha256: str, row: int | None, range_header: str | 
         if first <= last:
             headers["Content-Range"] = f"bytes {first}-{last}/{flat.size}"
             return Response(flat[first : last + 1].tobytes(), 206, headers, "application/octet-stream")
-    return Response(flat.tobytes(), 200, headers, "application/octet-stream")
+    headers["Content-Length"] = str(flat.size)
+    return StreamingResponse(_parts(flat), 200, headers, "application/octet-stream")
+
+
+def _parts(flat: npt.NDArray[np.uint8]) -> Iterator[bytes]:
+    """A large array is sent as it is read, never held whole."""
+    for start in range(0, flat.size, PART):
+        yield flat[start : start + PART].tobytes()
+
+
+def table_rows(desk: Desk, key: str, name: str, offset: int, limit: int, sort: str | None, descending: bool) -> dict[str, Any]:
+    """A page of the rows of a unit table.
+
+    Raises:
+        NotFound: no such result. InvalidInput: it is no unit table, or has no such column.
+    """
+    row = desk.engine.results.item(key, name)
+    if row.kind != "unit-table":
+        raise InvalidInput(f"'{name}' is a {row.kind}, which has no rows to page through.", field="name")
+    result = desk.engine.results.result_of(row)
+    assert isinstance(result, UnitTable)
+    if sort is not None and sort not in {c.name for c in result.columns}:
+        have = ", ".join(c.name for c in result.columns)
+        raise InvalidInput(f"'{name}' has no column '{sort[:60]}'. Columns: {have}.", field="sort")
+    order = np.arange(len(result.units), dtype=np.int32)
+    if sort is not None:
+        order = desk.browse.remember(("table-order", key, name, sort, descending), lambda: _table_order(result, sort, descending), cap=8)
+    some = order[offset : offset + limit]
+    return {"total": len(order), "units": result.units[some].tolist(), "rows": _cells(result, some)}
+
+
+def _table_order(table: UnitTable, sort: str, descending: bool) -> npt.NDArray[np.int32]:
+    """Rows by a column; what has no value comes last, whichever way. Codes of texts are in the order of the texts."""
+    head, values = table.stored(sort)
+    missing = values < 0 if head.type == "text" else np.isnan(values) if head.type == "number" else np.zeros(len(values), bool)
+    keyed = values.astype(np.float64) * (-1 if descending else 1)
+    return np.argsort(np.where(missing, np.inf, keyed), kind="stable").astype(np.int32)
+
+
+def _cells(table: UnitTable, some: Any) -> list[list[Any]]:
+    """Values of some rows, one list per row, None where there is none."""
+    columns = []
+    for head in table.columns:
+        values = table.column(head.name)[some].tolist()
+        columns.append([None if v != v else v for v in values] if head.type == "number" else values)
+    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(len(table.units[some]))]
 
 
 def _figures() -> Any:
@@ -70,7 +120,10 @@ def figure_of(desk: Desk, key: str, name: str) -> bytes:
     figure = module.figure(desk.engine.results.result_of(row)) if module is not None else None
     if figure is None:
         raise NotFound(f"'{name}' is a {row.kind}, which is not drawn as a chart. Use its arrays, or export it.", field="name")
-    return figure if isinstance(figure, bytes) else orjson.dumps(figure, option=orjson.OPT_SERIALIZE_NUMPY, default=_plain)
+    data = orjson.dumps(figure, option=orjson.OPT_SERIALIZE_NUMPY, default=_plain)
+    if len(data) > FIGURE_BYTES:
+        raise NotFound(f"'{name}' is too large for a chart ({len(data)} bytes of JSON). Use its arrays, or export it.", field="name")
+    return data
 
 
 def _plain(value: Any) -> Any:
@@ -112,8 +165,8 @@ def _csv(result: Result, name: str) -> str:
     writer = csv.writer(out)
     if isinstance(result, UnitTable):
         writer.writerow(["unit", *(c.name for c in result.columns)])
-        for i, unit in enumerate(result.units):
-            writer.writerow([unit, *(safe_cell(c.values[i]) for c in result.columns)])
+        for unit, cells in zip(result.units.tolist(), _cells(result, slice(None)), strict=True):
+            writer.writerow([unit, *map(safe_cell, cells)])
         return out.getvalue()
     document = result.model_dump(mode="json")
     if document["kind"] == "scorecard":

@@ -60,7 +60,7 @@ def _units(desk: Desk, words: list[str], model: str, probe: str) -> list[dict[st
                 concept = int(columns.concept[layer.start + unit])
                 detail = columns.concepts[concept] if concept >= 0 else "no concept"
                 found.append(hit("unit", f"{label}/{unit}", detail, layer.name, unit, model))
-    detectors = columns.flags["detector"] & (columns.concept >= 0)
+    detectors = columns.flag("detector") & (columns.concept >= 0)
     counts = np.bincount(columns.concept[detectors], minlength=len(columns.concepts))
     for code, name in enumerate(columns.concepts):
         if all(word in name.lower() for word in words):

@@ -3,6 +3,8 @@
 from microtome.results.kinds import (
     KINDS,
     Column,
+    ColumnHead,
+    ColumnType,
     Curves,
     Distribution,
     Gallery,
@@ -17,6 +19,8 @@ from microtome.results.kinds import (
 __all__ = [
     "KINDS",
     "Column",
+    "ColumnHead",
+    "ColumnType",
     "Curves",
     "Distribution",
     "Gallery",

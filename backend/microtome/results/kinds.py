@@ -7,8 +7,11 @@ holds, with shape and dtype, in ``ARRAYS`` and refuses others, so that a view ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -66,34 +69,123 @@ class ImageMap(Result):
     score: list[float] = Field(default_factory=list, description="The model's output for each target, in logits.")
 
 
-class Column(BaseModel):
-    """One typed column of a table."""
+ColumnType = Literal["number", "integer", "text", "flag"]
+#: Where the values of a column type are kept.
+STACKS: dict[str, str] = {"number": "numbers", "integer": "integers", "flag": "flags", "text": "codes"}
+#: Text columns hold names that many units share (concepts, categories); a text of its own per unit is not a column.
+MAX_NAMES = 20_000
 
-    model_config = ConfigDict(extra="forbid")
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One typed column as it is handed to :meth:`UnitTable.of`: ``values`` has one entry per unit.
+
+    Numbers may be missing (NaN or None), texts too (None); integers and flags may not.
+    """
+
     name: str
     title: str
-    type: Literal["number", "integer", "text", "flag"]
+    type: ColumnType
+    values: Sequence[Any] | Array
     unit: str = ""
-    values: list[Any]
+
+
+class ColumnHead(BaseModel):
+    """What a column is. Its values are a row of the array that :data:`STACKS` names, among the columns of its type."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(max_length=100)
+    title: str = Field(max_length=300)
+    type: ColumnType
+    unit: str = Field("", max_length=40)
+    names: list[str] = Field(default_factory=list, description="Text columns: what the codes stand for, sorted.", max_length=MAX_NAMES)
 
 
 class UnitTable(Result):
-    """One row per unit of ``layer``, in order of the unit's index unless ``units`` says otherwise."""
+    """One row per unit of ``layer``; ``units`` int32 [rows] says which, by default 0, 1, 2, ...
+
+    Values are arrays, whatever the size of the layer: ``numbers`` float64 [number columns, rows] (NaN where missing),
+    ``integers`` int64, ``flags`` bool, ``codes`` int32 [text columns, rows] (places in ``names``, -1 for none).
+    """
 
     kind: Literal["unit-table"] = "unit-table"
+    ARRAYS: ClassVar = {
+        "units": (1, ("int32",)), "numbers": (2, ("float64",)), "integers": (2, ("int64",)), "flags": (2, ("bool",)),
+        "codes": (2, ("int32",)),
+    }  # fmt: skip
+    OPTIONAL: ClassVar = frozenset(STACKS.values())
     layer: str
-    units: list[int]
-    columns: list[Column]
+    columns: list[ColumnHead]
+
+    @classmethod
+    def of(
+        cls, *, title: str, layer: str, columns: Sequence[Column], rows: int | None = None, units: Any = None, note: str = ""
+    ) -> UnitTable:
+        """From columns of values.
+
+        Args:
+            rows: number of units; taken from the columns if left out. units: index of each row's unit, else 0 to rows - 1.
+
+        Raises:
+            ValueError: columns of unequal length, or more than ``MAX_NAMES`` different texts in one.
+        """
+        count = len(units) if units is not None else rows if rows is not None else len(columns[0].values)
+        heads, stacks = [], {name: [] for name in STACKS.values()}  # type: ignore[var-annotated]
+        for column in columns:
+            if len(column.values) != count:
+                raise ValueError(f"column {column.name} has {len(column.values)} values for {count} units")
+            names, values = _stored(column)
+            heads.append(ColumnHead(name=column.name, title=column.title, type=column.type, unit=column.unit, names=names))
+            stacks[STACKS[column.type]].append(values)
+        arrays = {name: np.stack(values) for name, values in stacks.items() if values}
+        arrays["units"] = np.arange(count, dtype=np.int32) if units is None else np.asarray(units, np.int32)
+        return cls(title=title, note=note, layer=layer, columns=heads, arrays=arrays)
 
     @model_validator(mode="after")
     def _same_length(self) -> UnitTable:
-        for column in self.columns:
-            if len(column.values) != len(self.units):
-                raise ValueError(f"column {column.name} has {len(column.values)} values for {len(self.units)} units")
+        for type_, name in STACKS.items():
+            wanted = (sum(c.type == type_ for c in self.columns), len(self.arrays["units"]))
+            have = self.arrays[name].shape if name in self.arrays else (0, wanted[1])
+            if have != wanted:
+                raise ValueError(f"unit-table.{name} is {have[0]} x {have[1]}; the document has {wanted[0]} columns for {wanted[1]} units")
         return self
 
-    def column(self, name: str) -> list[Any]:
-        return next(c.values for c in self.columns if c.name == name)
+    @property
+    def units(self) -> Array:
+        return self.arrays["units"]
+
+    def stored(self, name: str) -> tuple[ColumnHead, Array]:
+        """A column's head and its values as kept: float64, int64, bool, or int32 codes.
+
+        Raises:
+            KeyError: there is no such column.
+        """
+        place = dict.fromkeys(STACKS, 0)
+        for head in self.columns:
+            if head.name == name:
+                return head, self.arrays[STACKS[head.type]][place[head.type]]
+            place[head.type] += 1
+        raise KeyError(name)
+
+    def column(self, name: str) -> Array:
+        """Values of a column; texts as objects, None where there is none."""
+        head, values = self.stored(name)
+        return np.array([*head.names, None], object)[values] if head.type == "text" else values
+
+
+def _stored(column: Column) -> tuple[list[str], Array]:
+    """Names and values of a column as they are kept."""
+    if column.type != "text":
+        dtype = {"number": np.float64, "integer": np.int64, "flag": np.bool_}[column.type]
+        values = column.values
+        if column.type == "number" and not isinstance(values, np.ndarray):
+            values = [np.nan if v is None else v for v in values]
+        return [], np.asarray(values, dtype)
+    names = sorted({v for v in column.values if v is not None})
+    if len(names) > MAX_NAMES:
+        raise ValueError(f"column {column.name} has {len(names)} different texts; a text column holds at most {MAX_NAMES} shared names")
+    place: dict[Any, int] = {name: i for i, name in enumerate(names)} | {None: -1}
+    return names, np.fromiter((place[v] for v in column.values), np.int32, len(column.values))
 
 
 class Matrix(Result):
@@ -108,8 +200,8 @@ class Matrix(Result):
         "row_areas": (2, INT), "column_areas": (1, INT),
     }  # fmt: skip
     OPTIONAL: ClassVar = frozenset({"chance", "ceiling", "counts", "row_areas", "column_areas"})
-    rows: list[str]
-    columns: list[str]
+    rows: list[str] = Field(description="Name of every row; empty where rows are numbered from 0, as units are.")
+    columns: list[str] = Field(description="Name of every column; empty where they are numbered.")
     row_axis: str = Field(description="What a row is: 'unit', 'class', 'layer'.")
     column_axis: str
     quantity: str
@@ -146,8 +238,8 @@ class Distribution(Result):
 
     kind: Literal["distribution"] = "distribution"
     ARRAYS: ClassVar = {"edges": (2, FLOAT), "counts": (2, INT), "thresholds": (2, FLOAT), "attained": (2, FLOAT)}
-    OPTIONAL: ClassVar = frozenset({"thresholds", "attained"})
-    rows: list[str]
+    OPTIONAL: ClassVar = frozenset(ARRAYS)  # imported results may hold either half
+    rows: list[str] = Field(description="Name of every row; empty where rows are numbered from 0, as units are.")
     quantity: str
     grid: list[float] = Field(default_factory=list)
     layer: str = ""
@@ -163,6 +255,7 @@ class Gallery(Result):
 
     kind: Literal["gallery"] = "gallery"
     ARRAYS: ClassVar = {"example": (2, INT), "activation": (2, FLOAT), "site": (3, INT), "maps": (4, FLOAT)}
+    OPTIONAL: ClassVar = frozenset({"maps"})  # imported results may come without
     layer: str
     bands: list[str] = Field(description="Band of every slot, in order: top, top, ..., q0.999, ..., random, lowest.")
     input_size: tuple[int, int] = Field(description="Height and width of the model's input, which the maps cover.")

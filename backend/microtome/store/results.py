@@ -8,15 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from microtome.core.errors import InvalidInput, NotFound
 from microtome.results import KINDS, Result
 from microtome.store import tables as t
-from microtome.store.blobs import insert_ignore
+from microtome.store.blobs import BlobRef, insert_ignore
 from microtome.store.database import Store
-from microtome.store.index import index_rows
+from microtome.store.index import drop_rows, index_rows
 from microtome.store.times import now
+
+MAX_DOCUMENT = 1_000_000  # bytes of JSON
+
+#: Version of results that were computed elsewhere: they cannot be made again here, so they are never evicted.
+IMPORTED = "import-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,17 @@ class ResultHead:
     created: str = field(default_factory=now)
 
 
+def _check_size(name: str, result: Result, document: Mapping[str, Any]) -> None:
+    """All documents of a key travel in one answer, so each stays small; what grows with units belongs into arrays.
+
+    Raises:
+        ValueError: it is larger than ``MAX_DOCUMENT``.
+    """
+    size = len(orjson.dumps(document))
+    if size > MAX_DOCUMENT:
+        raise ValueError(f"The document of '{name}' ({result.kind}) has {size} bytes, more than {MAX_DOCUMENT}. Keep long lists in arrays.")
+
+
 class ResultRepository:
     """Reading and writing results."""
 
@@ -46,7 +63,10 @@ class ResultRepository:
         self.store = store
 
     def put(self, head: ResultHead, results: Mapping[str, Result]) -> None:
-        """Store all results of one key. Files first, then one transaction: a crash leaves files without rows, never more."""
+        """Store all results of one key. Files and rows first, then one transaction that makes them visible.
+
+        A crash leaves files and rows that nobody sees, and that are swept.
+        """
         rows, blobs, size = [], [], 0
         for position, (name, result) in enumerate(results.items()):
             refs = {}
@@ -56,12 +76,23 @@ class ResultRepository:
                 blobs.append((ref, data, array))
                 size += ref.bytes
             document = result.model_dump(mode="json")
+            _check_size(name, result, document)
             rows.append({"key": head.key, "name": name, "position": position, "kind": result.kind, "document": document, "arrays": refs})
+        if self.stored([head.key]):
+            return
+        number = index_rows(self.store, results.values())
+        if not self._insert(head, rows, blobs, size, number):  # somebody else stored the same meanwhile
+            drop_rows(self.store, [number])
+
+    def _insert(
+        self, head: ResultHead, rows: list[dict[str, Any]], blobs: list[tuple[BlobRef, bytes | None, Any]], size: int, number: int
+    ) -> bool:
+        """Make the result visible, unless it is there. Returns whether it was not."""
         with self.store.write(lock="blobs") as connection:
             if connection.execute(select(t.result.c.key).where(t.result.c.key == head.key)).first():
-                return
+                return False
             values = {name: getattr(head, name) for name in ResultHead.__slots__}
-            connection.execute(insert(t.result).values(**values, bytes=size, used=time.time()))
+            connection.execute(insert(t.result).values(**values, number=number, bytes=size, used=time.time()))
             for ref, data, array in blobs:
                 self.store.blobs.insert(connection, ref, data)
                 if data is None:  # the same bytes may have been evicted since they were prepared
@@ -70,8 +101,7 @@ class ResultRepository:
             if pairs:
                 connection.execute(insert_ignore(connection, t.result_blob), [{"key": head.key, "sha256": s} for s in sorted(pairs)])
             connection.execute(insert(t.result_item), rows)
-            for result in results.values():
-                index_rows(connection, head.key, result)
+        return True
 
     def stored(self, keys: Iterable[str]) -> set[str]:
         """Those of ``keys`` that are stored."""
@@ -134,10 +164,12 @@ class ResultRepository:
             return 0
         with self.store.write(lock="blobs") as connection:
             candidates = set(connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.key.in_(wanted))).scalars())
+            numbers = list(connection.execute(select(t.result.c.number).where(t.result.c.key.in_(wanted))).scalars())
             connection.execute(delete(t.result).where(t.result.c.key.in_(wanted)))
             still = set(connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.sha256.in_(candidates))).scalars())
             gone = sorted(candidates - still)
             freed = connection.execute(select(func.sum(t.blob.c.bytes)).where(t.blob.c.sha256.in_(gone))).scalar() or 0
             connection.execute(delete(t.blob).where(t.blob.c.sha256.in_(gone)))
         self.store.blobs.forget(gone)
+        drop_rows(self.store, numbers)
         return int(freed)

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Boolean,
     Column,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -146,6 +148,7 @@ run_part = Table(
 result = Table(
     "result", metadata,
     Column("key", String(64), primary_key=True),
+    Column("number", Integer),  # of its row_set
     Column("method", String(60), nullable=False),
     Column("version", String(20), nullable=False),
     Column("part", String(200), nullable=False),
@@ -163,6 +166,7 @@ result = Table(
     Column("used", Float, nullable=False),
     Index("ix_result_subject", "model_hash", "probe_hash", "method"),
     Index("ix_result_group", "group_key"),
+    Index("uq_result_number", "number", unique=True),
 )  # fmt: skip
 
 result_item = Table(
@@ -191,10 +195,27 @@ blob = Table(
     Column("data", LargeBinary),  # null when it is in a file
 )  # fmt: skip
 
-unit_stat = Table(
-    "unit_stat", metadata,
-    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
-    Column("unit", Integer, primary_key=True),
+
+row_set = Table(  # a short name for the rows of one result; they are written before the result that makes them visible
+    "row_set", metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+
+def _rows(name: str, *columns: Any) -> Table:
+    """Rows of results, by the number of their set. One tree holds row and primary key, so a million units stay small.
+
+    There is no foreign key: checking one for each of twenty million rows costs more than the rows. Whoever removes a result
+    removes its rows (``store.index.drop_rows``).
+    """
+    return Table(name, metadata, Column("result", Integer, primary_key=True, autoincrement=False), *columns, sqlite_with_rowid=False)
+
+
+unit_stat = _rows(
+    "unit_stat",
+    Column("unit", Integer, primary_key=True, autoincrement=False),
     *(Column(name, Float) for name in (
         "mean", "std", "min", "max", "threshold", "attained", "density", "best_iou", "best_ceiling", "best_chance",
     )),
@@ -205,11 +226,10 @@ unit_stat = Table(
     Index("ix_unit_stat_best", "best_concept", "best_iou"),
 )  # fmt: skip
 
-unit_concept = Table(
-    "unit_concept", metadata,
-    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
-    Column("unit", Integer, primary_key=True),
-    Column("rank", Integer, primary_key=True),
+unit_concept = _rows(
+    "unit_concept",
+    Column("unit", Integer, primary_key=True, autoincrement=False),
+    Column("rank", SmallInteger, primary_key=True, autoincrement=False),
     Column("concept", String(300), nullable=False),
     Column("iou", Float, nullable=False),
     Column("ceiling", Float),
@@ -217,16 +237,14 @@ unit_concept = Table(
     Index("ix_unit_concept_concept", "concept", "iou"),
 )  # fmt: skip
 
-exemplar = Table(
-    "exemplar", metadata,
-    Column("key", String(64), ForeignKey("result.key", ondelete="CASCADE"), primary_key=True),
-    Column("unit", Integer, primary_key=True),
-    Column("slot", Integer, primary_key=True),
-    Column("band", String(20), nullable=False),
-    Column("example", Integer, nullable=False),
-    Column("activation", Float, nullable=False),
-    Column("site_row", Integer, nullable=False),
-    Column("site_column", Integer, nullable=False),
+exemplar = _rows(  # in the order of the question that it answers: which units does this example drive, hardest first
+    "exemplar",
+    Column("example", Integer, primary_key=True, autoincrement=False),
+    Column("rank", SmallInteger, primary_key=True, autoincrement=False),
+    Column("unit", Integer, primary_key=True, autoincrement=False),
+    Column("activation", REAL, nullable=False),
+    Column("site_row", SmallInteger, nullable=False),
+    Column("site_column", SmallInteger, nullable=False),
 )  # fmt: skip
 
 person = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from microtome.store import tables as t
 
 METHOD = "dissection"
 MAP = "unit-map"
+KEEP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,12 @@ def find(desk: Desk, model: str, probe: str, share: str | None = None) -> AtlasS
     """
     if share is not None:
         return _frozen(desk, model, probe, share)
+    # Whatever changes the answer writes an event. The clock bounds how long a change made by hand goes unseen.
+    stamp = (desk.engine.events.newest(), int(time.monotonic() / KEEP_SECONDS))
+    return desk.browse.remember(("atlas", model, probe, stamp), lambda: _find(desk, model, probe), cap=64)
+
+
+def _find(desk: Desk, model: str, probe: str) -> AtlasState:
     row = desk.engine.sources.get("model", model)
     data = desk.engine.sources.get("probe", probe)
     run = _open_run(desk, row.slug, data.slug)

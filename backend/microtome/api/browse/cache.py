@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from microtome.api.browse.columns import Columns, load_columns
 from microtome.store import Store
+from microtome.store.results import ResultRepository
 
 T = TypeVar("T")
 CAP = 512
@@ -18,7 +19,7 @@ class BrowseCache:
     """Least-recently-used memories, one family per first part of the key."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store
+        self.results = ResultRepository(store)
         self._families: dict[Hashable, OrderedDict[Hashable, Any]] = {}
         self._lock = Lock()
         self._making: dict[Hashable, Lock] = {}
@@ -48,4 +49,4 @@ class BrowseCache:
 
     def columns(self, keys: tuple[str, ...]) -> Columns:
         """Columns of all units of these layer results, in their order."""
-        return self.remember(("columns", keys), lambda: load_columns(self.store, keys), cap=12)
+        return self.remember(("columns", keys), lambda: load_columns(self.results, keys), cap=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,14 +11,14 @@ import numpy.typing as npt
 from sqlalchemy import select
 
 from microtome.core.errors import NotFound
+from microtome.results import UnitTable
 from microtome.store import Store
 from microtome.store import tables as t
+from microtome.store.results import ResultRepository
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
-NUMBERS = ("best_iou", "best_ceiling", "best_chance", "density", "threshold", "attained", "mean", "std", "max", "min")
-FLAGS = ("detector", "dead", "constant")
 BINS = 40
 SPARK = 26
 
@@ -30,35 +29,64 @@ class LayerColumns:
 
     name: str
     key: str
+    number: int  # of the result, in the tables of rows
     start: int
     stop: int
     arrays: dict[str, dict[str, str]]  # result name -> array name -> sha256
-    documents: dict[str, dict[str, Any]]  # result name -> document, without the table's columns
+    documents: dict[str, dict[str, Any]]  # result name -> document, without the table's
 
 
 class Columns:
-    """Columns of all units; row = place in the concatenation of layers."""
+    """Columns of all units; row = place in the concatenation of layers.
 
-    def __init__(self, store: Store, layers: list[LayerColumns], tables: list[dict[str, list[Any]]]) -> None:
-        self.store, self.layers = store, layers
+    A column is read when it is first asked for. A single layer's are mapped, not copied: a million units cost the memory of
+    the pages that are looked at.
+    """
+
+    def __init__(self, store: Store, layers: list[LayerColumns], tables: list[UnitTable]) -> None:
+        self.store, self.layers, self._tables = store, layers, tables
         self.by_name = {layer.name: layer for layer in layers}
         sizes = [layer.stop - layer.start for layer in layers]
         self.count = sum(sizes)
-        self.layer: Ints = np.repeat(np.arange(len(layers)), sizes) if layers else np.zeros(0, np.int64)
-        self.unit: Ints = self._join(tables, "unit", np.int64)
-        self.numbers: dict[str, Floats] = {name: self._join(tables, name, np.float64) for name in NUMBERS}
-        self.flags: dict[str, Flags] = {name: self._join(tables, name, np.bool_) for name in FLAGS}
-        self.concepts, self.concept = _codes([c for table in tables for c in table["best_concept"]])
-        self.categories, self.category = _codes([c for table in tables for c in table["best_category"]])
+        self.layer: Ints = np.repeat(np.arange(len(layers), dtype=np.int32), sizes) if layers else np.zeros(0, np.int32)
+        self.unit: Ints = np.asarray(_one([np.asarray(table.units) for table in tables], np.int32))
+        self._numbers: dict[str, Floats] = {}
+        self._flags: dict[str, Flags] = {}
+        self.concepts, self.concept = self._codes("best_concept")
+        self.categories, self.category = self._codes("best_category")
 
-    def _join(self, tables: list[dict[str, list[Any]]], name: str, dtype: Any) -> Any:
-        filler = np.nan if dtype is np.float64 else 0
-        parts = [np.array([filler if v is None else v for v in table[name]], dtype) for table in tables]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype)
+    def number(self, name: str) -> Floats:
+        """A column of numbers, NaN where a layer has none."""
+        if name not in self._numbers:
+            self._numbers[name] = _one([_values(table, name, np.nan) for table in self._tables], np.float64)
+        return self._numbers[name]
+
+    def flag(self, name: str) -> Flags:
+        """A column of flags, False where a layer has none."""
+        if name not in self._flags:
+            self._flags[name] = _one([_values(table, name, False) for table in self._tables], np.bool_)
+        return self._flags[name]
+
+    def _codes(self, name: str) -> tuple[list[str], Ints]:
+        """All names of a text column, sorted, and per row the place of its name; -1 for none."""
+        heads: list[list[str]] = []
+        codes: list[Ints] = []
+        for table in self._tables:
+            try:
+                head, values = table.stored(name)
+                heads.append(head.names)
+                codes.append(np.asarray(values))
+            except KeyError:
+                heads.append([])
+                codes.append(np.full(len(table.units), -1, np.int32))
+        names = sorted({n for head in heads for n in head})
+        place = {n: i for i, n in enumerate(names)}
+        parts = [np.array([*(place[n] for n in head), -1], np.int32)[values] for head, values in zip(heads, codes, strict=True)]
+        return names, _one(parts, np.int32)
 
     @property
     def iou(self) -> Floats:
-        return self.numbers["best_iou"]
+        return self.number("best_iou")
 
     @cached_property
     def iou_edges(self) -> Floats:
@@ -66,8 +94,8 @@ class Columns:
         return np.linspace(0, max(0.1, np.ceil(top * 20) / 20), BINS + 1)
 
     @cached_property
-    def iou_bin(self) -> Ints:
-        return np.clip(np.searchsorted(self.iou_edges, np.nan_to_num(self.iou), side="right") - 1, 0, BINS - 1)
+    def iou_bin(self) -> npt.NDArray[np.uint8]:
+        return np.clip(np.searchsorted(self.iou_edges, np.nan_to_num(self.iou), side="right") - 1, 0, BINS - 1).astype(np.uint8)
 
     def row(self, layer: str, unit: int) -> int:
         """Place of a unit.
@@ -98,41 +126,54 @@ class Columns:
         if part is None:
             return {}
         rows = slice(part.start, part.stop)
-        codes = self.category[rows][self.flags["detector"][rows]]
-        counts = Counter(codes.tolist())
-        return {self.categories[c]: counts[c] for c in sorted(counts) if c >= 0}
+        codes = self.category[rows][self.flag("detector")[rows]]
+        counts = np.bincount(codes[codes >= 0], minlength=len(self.categories))
+        return {name: int(n) for name, n in zip(self.categories, counts, strict=True) if n}
 
-    @cached_property
-    def sparks(self) -> tuple[npt.NDArray[np.float32], Ints]:
-        """Sparkline heights [rows, 26], 0 to 1 on a square-root scale, and the bin in which the threshold lies."""
-        heights = np.zeros((self.count, SPARK), np.float32)
-        marks = np.zeros(self.count, np.int64)
-        for layer in self.layers:
+    def sparks(self, rows: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Sparkline heights [rows, 26] of some rows, 0 to 1 on a square-root scale, and the bin in which the threshold lies."""
+        heights = np.zeros((len(rows), SPARK), np.float32)
+        marks = np.zeros(len(rows), np.int64)
+        for place in np.unique(self.layer[rows]).tolist():
+            layer = self.layers[place]
             if not self.has(layer, "activation", "counts"):
                 continue
-            rows = slice(layer.start, layer.stop)
-            counts = np.asarray(self.array(layer, "activation", "counts"), np.float64)
-            edges = np.asarray(self.array(layer, "activation", "edges"), np.float64)
+            here = np.flatnonzero(self.layer[rows] == place)
+            units = rows[here] - layer.start
+            counts = np.asarray(self.array(layer, "activation", "counts")[units], np.float64)
+            edges = np.asarray(self.array(layer, "activation", "edges")[units], np.float64)
             starts = np.arange(SPARK) * counts.shape[1] // SPARK
-            coarse = np.sqrt(np.add.reduceat(counts, starts, axis=1)) if counts.shape[1] >= SPARK else np.zeros((len(counts), SPARK))
-            heights[rows] = coarse / np.maximum(coarse.max(axis=1, keepdims=True), 1e-9)
+            if counts.shape[1] >= SPARK:
+                coarse = np.sqrt(np.add.reduceat(counts, starts, axis=1))
+                heights[here] = coarse / np.maximum(coarse.max(axis=1, keepdims=True), 1e-9)
             low, high = edges[:, 0], edges[:, -1]
-            place = (np.nan_to_num(self.numbers["threshold"][rows]) - low) / np.maximum(high - low, 1e-12)
-            marks[rows] = np.clip((place * SPARK).astype(np.int64), 0, SPARK - 1)
+            at = (np.nan_to_num(self.number("threshold")[rows[here]]) - low) / np.maximum(high - low, 1e-12)
+            marks[here] = np.clip((at * SPARK).astype(np.int64), 0, SPARK - 1)
         return np.round(heights, 3), marks
 
 
-def _codes(values: list[str | None]) -> tuple[list[str], Ints]:
-    """Names, sorted, and per row the place of its name; -1 for none."""
-    names = sorted({v for v in values if v is not None})
-    place = {name: i for i, name in enumerate(names)}
-    return names, np.array([place[v] if v is not None else -1 for v in values], np.int64)
+def _values(table: UnitTable, name: str, missing: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(table.stored(name)[1])
+    except KeyError:
+        return np.full(len(table.units), missing)
 
 
-def load_columns(store: Store, keys: tuple[str, ...]) -> Columns:
-    """Read the tables of these layer results."""
+def _one(parts: list[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
+    """The parts end to end; a single one as it is."""
+    return parts[0].astype(dtype, copy=False) if len(parts) == 1 else np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype, copy=False)
+
+
+def load_columns(results: ResultRepository, keys: tuple[str, ...]) -> Columns:
+    """The tables of these layer results.
+
+    Raises:
+        NotFound: one of them is gone.
+    """
+    store = results.store
     with store.read() as connection:
         rows = connection.execute(select(t.result_item).where(t.result_item.c.key.in_(keys))).all()
+        numbers = dict(connection.execute(select(t.result.c.key, t.result.c.number).where(t.result.c.key.in_(keys))).all())
     by_key: dict[str, dict[str, Any]] = {key: {} for key in keys}
     for row in rows:
         by_key[row.key][row.name] = row
@@ -141,14 +182,12 @@ def load_columns(store: Store, keys: tuple[str, ...]) -> Columns:
         items = by_key[key]
         if "units" not in items:
             raise NotFound(f"The result {key} is gone from the store. Run the dissection again.", field="key")
-        document = items["units"].document
-        count = len(document["units"])
-        columns = {c["name"]: c["values"] for c in document["columns"]}
-        wanted = (*NUMBERS, *FLAGS, "best_concept", "best_category")
-        table = {name: columns.get(name, [None] * count) for name in wanted} | {"unit": document["units"]}
+        table = results.result_of(items["units"])
+        assert isinstance(table, UnitTable)
+        count = len(table.units)
         arrays = {n: {a: ref["sha256"] for a, ref in item.arrays.items()} for n, item in items.items()}
         documents = {n: item.document for n, item in items.items() if n != "units"}
-        layers.append(LayerColumns(document["layer"], key, start, start + count, arrays, documents))
+        layers.append(LayerColumns(table.layer, key, numbers[key], start, start + count, arrays, documents))
         tables.append(table)
         start += count
     return Columns(store, layers, tables)

@@ -1,11 +1,10 @@
-"""One unit: its concepts at any recorded quantile, histogram, exemplars, and units like it. No model is run."""
+"""One unit: its concepts at any recorded quantile, histogram and exemplars. No model is run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Text, select, type_coerce
 
 from microtome.api.browse.atlas import AtlasState, facts
@@ -15,9 +14,6 @@ from microtome.api.browse.rows import shapes
 from microtome.api.desk import Desk
 from microtome.results.iou import scores
 from microtome.store import tables as t
-
-SIMILAR = 8
-IN_MEMORY = 256 * 2**20
 
 
 def concepts(desk: Desk, found: AtlasState, layer: str, unit: int, quantile: float | None) -> dict[str, Any]:
@@ -80,8 +76,7 @@ def unit(desk: Desk, found: AtlasState, layer_name: str, index: int, quantile: f
         "grid": layer.documents["activation"]["grid"],
         "thresholds": np.asarray(columns.array(layer, "activation", "thresholds")[index], np.float64).tolist(),
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
-        "exemplars": _exemplars(columns, layer, index), "similar": similar(desk, found, columns, row),
-        "ablation": _ablation(desk, found, layer_name, index),
+        "exemplars": _exemplars(columns, layer, index), "ablation": _ablation(desk, found, layer_name, index),
     }  # fmt: skip
 
 
@@ -107,54 +102,6 @@ def _exemplars(columns: Columns, layer: LayerColumns, unit: int) -> dict[str, An
         "maps": {"url": f"/api/v1/blobs/{layer.arrays['exemplars']['maps']}?row={unit}", "shape": list(maps.shape[1:])},
         "input_size": document["input_size"],
     }  # fmt: skip
-
-
-def _standardised(columns: Columns, layer: LayerColumns) -> npt.NDArray[np.float32]:
-    """Peaks of a layer, each unit with mean 0 and length 1; units that never vary are 0."""
-    values = np.array(columns.array(layer, "peaks", "values"), np.float32)
-    values -= values.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.divide(values, length, out=np.zeros_like(values), where=length > 1e-12)
-
-
-def similar(desk: Desk, found: AtlasState, columns: Columns, row: int) -> list[dict[str, Any]]:
-    """Units whose largest activations over the images go up and down with this one's (Pearson), over all layers."""
-    return desk.browse.remember(("similar", found.keys, row), lambda: _similar(desk, found, columns, row), cap=4096)
-
-
-def _similar(desk: Desk, found: AtlasState, columns: Columns, row: int) -> list[dict[str, Any]]:
-    own = columns.layers[columns.layer[row]]
-    if not columns.has(own, "peaks", "values"):
-        return []
-    me = _standardised_row(columns, own, int(columns.unit[row]))
-    correlation = np.full(columns.count, -2.0, np.float32)
-    for layer in columns.layers:
-        shape = columns.array(layer, "peaks", "values").shape
-        if shape[1] != len(me):
-            continue
-        # small layers stay standardised in memory; of a huge one the rows are read again each time
-        if shape[0] * shape[1] * 4 <= IN_MEMORY // 8:
-            values = desk.browse.remember(("peaks", layer.key), lambda la=layer: _standardised(columns, la), cap=16)  # type: ignore[misc]
-        else:
-            values = _standardised(columns, layer)
-        correlation[layer.start : layer.stop] = values @ me
-    correlation[row] = -2.0
-    best = np.argsort(-correlation, kind="stable")[:SIMILAR]
-    return [
-        {
-            "layer": (la := columns.layers[columns.layer[i]]).name, "label": found.label_of(la.name), "unit": int(columns.unit[i]),
-            "correlation": round(float(correlation[i]), 4),
-        }
-        for i in best.tolist()
-        if correlation[i] > 0
-    ]  # fmt: skip
-
-
-def _standardised_row(columns: Columns, layer: LayerColumns, unit: int) -> npt.NDArray[np.float32]:
-    values = np.array(columns.array(layer, "peaks", "values")[unit], np.float32)
-    values -= values.mean()
-    length = float(np.linalg.norm(values))
-    return values / length if length > 1e-12 else np.zeros_like(values)
 
 
 def _ablation(desk: Desk, found: AtlasState, layer: str, unit: int) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ class Notes:
     counts: dict[int, int] = field(default_factory=dict)
     texts: list[tuple[int, str]] = field(default_factory=list)
     labelled: Flags = field(default_factory=lambda: np.zeros(0, np.bool_))
+    stamp: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ class Masks:
 def notes_of(desk: Desk, found: AtlasState, columns: Columns) -> Notes:
     """Annotations of the atlas' model, read again when one changes."""
     stamp = desk.annotations.stamp(found.model)
-    return desk.browse.remember(("notes", found.model, found.keys, stamp), lambda: _notes(desk, found, columns), cap=8)
+    return desk.browse.remember(("notes", found.model, found.keys, stamp), lambda: _notes(desk, found, columns, stamp), cap=8)
 
 
-def _notes(desk: Desk, found: AtlasState, columns: Columns) -> Notes:
+def _notes(desk: Desk, found: AtlasState, columns: Columns, stamp: Hashable) -> Notes:
     rows = desk.annotations.of_units(found.model)
     people = desk.people.many({row.author_id for row in rows})
-    notes = Notes(labelled=np.zeros(columns.count, np.bool_))
+    notes = Notes(labelled=np.zeros(columns.count, np.bool_), stamp=stamp)
     for row in rows:
         layer = columns.by_name.get(row.layer)
         if layer is None or row.unit >= layer.stop - layer.start:
@@ -60,7 +62,12 @@ def _notes(desk: Desk, found: AtlasState, columns: Columns) -> Notes:
 
 
 def masks(desk: Desk, found: AtlasState, columns: Columns, notes: Notes, selection: Selection) -> Masks:
-    """Apply a selection."""
+    """Apply a selection; table and linked views of one selection share the work."""
+    key = ("masks", found.keys, notes.stamp, selection.model_dump_json())
+    return desk.browse.remember(key, lambda: _masks(desk, found, columns, notes, selection), cap=16)
+
+
+def _masks(desk: Desk, found: AtlasState, columns: Columns, notes: Notes, selection: Selection) -> Masks:
     others = np.ones(columns.count, np.bool_)
     if selection.layers:
         wanted = [
@@ -71,9 +78,9 @@ def masks(desk: Desk, found: AtlasState, columns: Columns, notes: Notes, selecti
     if selection.iou is not None:
         others &= _within(columns.iou, selection.iou)
     if selection.density is not None:
-        others &= _within(columns.numbers["density"], selection.density)
+        others &= _within(columns.number("density"), selection.density)
     if selection.detector is not None:
-        others &= columns.flags["detector"] == selection.detector
+        others &= columns.flag("detector") == selection.detector
     if selection.labelled is not None:
         others &= notes.labelled == selection.labelled
     if selection.text:
@@ -100,12 +107,12 @@ def _within(values: npt.NDArray[np.float64], bounds: Range) -> Flags:
     return inside
 
 
-def _named(names: list[str], codes: npt.NDArray[np.int64], wanted: list[str]) -> Flags:
+def _named(names: list[str], codes: npt.NDArray[np.int32], wanted: list[str]) -> Flags:
     chosen = set(wanted)
     return _lookup([name in chosen for name in names], codes)
 
 
-def _lookup(hits: list[bool], codes: npt.NDArray[np.int64]) -> Flags:
+def _lookup(hits: list[bool], codes: npt.NDArray[np.int32]) -> Flags:
     """Per row, what holds for its name; rows without a name get False (the last entry, which -1 points to)."""
     return np.array([*hits, False], np.bool_)[codes]
 
@@ -144,11 +151,10 @@ def _brush(desk: Desk, columns: Columns, brush: Brush) -> Flags:
     assert brush.polygon is not None
     assert brush.key is not None
     points = map_points(desk, brush.key)
-    polygon = np.array(brush.polygon, np.float64)
-    inside = inside_polygon(np.asarray(points.arrays["points"], np.float64), polygon)
+    inside = np.flatnonzero(inside_polygon(np.asarray(points.arrays["points"]), np.array(brush.polygon, np.float64)))
     chosen = np.zeros(columns.count, np.bool_)
-    rows = rows_of_points(columns, points)
-    chosen[rows[inside & (rows >= 0)]] = True
+    rows = rows_of_points(columns, points, inside)
+    chosen[rows[rows >= 0]] = True
     return chosen
 
 
@@ -161,27 +167,31 @@ def map_points(desk: Desk, key: str) -> Scatter:
     return desk.browse.remember(("map", key), load, cap=16)
 
 
-def rows_of_points(columns: Columns, points: Scatter) -> npt.NDArray[np.int64]:
-    """Row of each point of a map; -1 where its layer is not in these columns."""
+def rows_of_points(columns: Columns, points: Scatter, some: npt.NDArray[np.int64] | slice = slice(None)) -> npt.NDArray[np.int32]:
+    """Row of each point of a map, or of ``some``; -1 where its layer is not in these columns."""
     layers = [columns.by_name.get(name) for name in points.layers]
-    starts = np.array([-1 if la is None else la.start for la in layers] or [-1], np.int64)
-    stops = np.array([-1 if la is None else la.stop for la in layers] or [-1], np.int64)
-    layer = np.asarray(points.arrays["layer"], np.int64)
-    rows = starts[layer] + np.asarray(points.arrays["unit"], np.int64)
+    starts = np.array([-1 if la is None else la.start for la in layers] or [-1], np.int32)
+    stops = np.array([-1 if la is None else la.stop for la in layers] or [-1], np.int32)
+    layer = np.asarray(points.arrays["layer"][some])
+    rows = starts[layer] + np.asarray(points.arrays["unit"][some], np.int32)
     return np.where((starts[layer] >= 0) & (rows < stops[layer]), rows, -1)
 
 
-def inside_polygon(points: npt.NDArray[np.float64], polygon: npt.NDArray[np.float64]) -> Flags:
-    """Even-odd rule; only points within the polygon's box are looked at."""
+def inside_polygon(points: npt.NDArray[np.floating], polygon: npt.NDArray[np.float64]) -> Flags:
+    """Even-odd rule; only points within the polygon's box are looked at, by strips of which each edge crosses few."""
     low, high = polygon.min(axis=0), polygon.max(axis=0)
     inside = np.zeros(len(points), np.bool_)
-    near = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
-    x, y = points[near, 0], points[near, 1]
+    x, y = points[:, 0], points[:, 1]
+    near = np.flatnonzero((x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]))
+    near = near[np.argsort(y[near], kind="stable")]
+    x, y = x[near].astype(np.float64), y[near].astype(np.float64)
     odd = np.zeros(len(near), np.bool_)
     for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
         if y1 == y2:
             continue
-        crosses = (y1 > y) != (y2 > y)
-        odd ^= crosses & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+        # the points at heights that this edge spans: min(y1, y2) <= y < max(y1, y2)
+        first, last = np.searchsorted(y, (min(y1, y2), max(y1, y2)), side="left")
+        part = slice(int(first), int(last))
+        odd[part] ^= x[part] < (x2 - x1) * (y[part] - y1) / (y2 - y1) + x1
     inside[near] = odd
     return inside

@@ -10,10 +10,12 @@ import numpy as np
 from microtome.api.browse import atlas as atlases
 from microtome.api.browse.atlas import AtlasState
 from microtome.api.browse.columns import BINS, Columns, Flags
-from microtome.api.browse.filter import Masks, map_points, masks, notes_of, rows_of_points
+from microtome.api.browse.filter import Masks, Notes, map_points, masks, notes_of, rows_of_points
 from microtome.api.browse.rows import counts
 from microtome.api.desk import Desk
 from microtome.api.schemas.units import AggregateQuery
+
+MAX_CONCEPTS = 5000  # rows of the concept list; the rest are counted
 
 
 def aggregate(desk: Desk, query: AggregateQuery) -> dict[str, Any]:
@@ -21,13 +23,19 @@ def aggregate(desk: Desk, query: AggregateQuery) -> dict[str, Any]:
     found = atlases.find(desk, query.model, query.probe, query.share)
     columns = desk.browse.columns(found.keys)
     notes = notes_of(desk, found, columns)
+    key = ("aggregate", found.keys, found.map_key, notes.stamp, query.selection.model_dump_json())
+    return desk.browse.remember(key, lambda: _aggregate(desk, found, columns, notes, query), cap=64)
+
+
+def _aggregate(desk: Desk, found: AtlasState, columns: Columns, notes: Notes, query: AggregateQuery) -> dict[str, Any]:
     chosen = masks(desk, found, columns, notes, query.selection)
-    detectors = columns.flags["detector"]
+    detectors = columns.flag("detector")
     ious = columns.iou[chosen.brushed]
     return {
         "counts": counts(columns, chosen) | {"detectors": int((detectors & chosen.in_filter).sum())},
         "layers": _layers(found, columns, chosen),
-        "concepts": _concepts(columns, chosen, query),
+        "concepts": (concepts := _concepts(columns, chosen, query))[:MAX_CONCEPTS],
+        "more_concepts": max(0, len(concepts) - MAX_CONCEPTS),
         "histogram": {
             "edges": columns.iou_edges,
             "all": np.bincount(columns.iou_bin, minlength=BINS),
@@ -43,7 +51,7 @@ def _layers(found: AtlasState, columns: Columns, chosen: Masks) -> list[dict[str
     """Per layer: detectors by category within the filters, and how many are inside."""
     kinds = len(columns.categories) + 1
     codes = columns.layer * kinds + columns.category + 1
-    inside = np.bincount(codes[chosen.in_filter & columns.flags["detector"]], minlength=len(columns.layers) * kinds)
+    inside = np.bincount(codes[chosen.in_filter & columns.flag("detector")], minlength=len(columns.layers) * kinds)
     table = inside.reshape(len(columns.layers), kinds)
     size = len(columns.layers)
     brushed = np.bincount(columns.layer[chosen.brushed], minlength=size)
@@ -61,7 +69,7 @@ def _layers(found: AtlasState, columns: Columns, chosen: Masks) -> list[dict[str
 def _concepts(columns: Columns, chosen: Masks, query: AggregateQuery) -> list[dict[str, Any]]:
     """Detectors per concept within all filters but the concept ones, so that other concepts stay on offer."""
     size = len(columns.concepts)
-    has = columns.flags["detector"] & (columns.concept >= 0)
+    has = columns.flag("detector") & (columns.concept >= 0)
     units = np.bincount(columns.concept[has & chosen.but_concepts], minlength=size)
     brushed = np.bincount(columns.concept[has & chosen.brushed], minlength=size)
     selection = query.selection
@@ -89,31 +97,3 @@ def _members(desk: Desk, found: AtlasState, columns: Columns, chosen: Masks) -> 
         return base64.b64encode(np.packbits(mask[rows] & (rows >= 0), bitorder="little").tobytes()).decode()
 
     return {"in_filter": bits(chosen.in_filter), "brushed": bits(chosen.brushed)}
-
-
-def unit_map(desk: Desk, found: AtlasState) -> dict[str, Any]:
-    """The document of ``GET /units/map``; empty columns when there is no map yet."""
-    if found.map_key is None:
-        empty: dict[str, Any] = {n: [] for n in ("layers", "x", "y", "layer", "unit", "category", "concept", "iou", "density")}
-        return {"key": None, "projection": "", **empty}
-    return desk.browse.remember(("unit-map", found.map_key, found.keys), lambda: _unit_map(desk, found), cap=8)
-
-
-def _unit_map(desk: Desk, found: AtlasState) -> dict[str, Any]:
-    assert found.map_key is not None
-    columns = desk.browse.columns(found.keys)
-    points = map_points(desk, found.map_key)
-    rows = rows_of_points(columns, points)
-    known = rows >= 0
-    concept = np.where(known, columns.concept[rows], -1)
-    category = np.where(known, columns.category[rows], -1)
-    xy = np.round(np.asarray(points.arrays["points"], np.float64), 5)
-    return {
-        "key": found.map_key, "projection": points.projection, "layers": points.layers, "x": xy[:, 0].tolist(),
-        "y": xy[:, 1].tolist(), "layer": np.asarray(points.arrays["layer"]).tolist(),
-        "unit": np.asarray(points.arrays["unit"]).tolist(),
-        "category": [columns.categories[c] if c >= 0 else None for c in category.tolist()],
-        "concept": [columns.concepts[c] if c >= 0 else None for c in concept.tolist()],
-        "iou": np.round(np.where(known, np.nan_to_num(columns.iou[rows]), 0), 5).tolist(),
-        "density": np.round(np.where(known, np.nan_to_num(columns.numbers["density"][rows]), 0), 5).tolist(),
-    }  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from microtome.api.deps import DeskDep, FastJSON, Sha, immutable, not_modified
-from microtome.api.results import blob_response, export_file, figure_of, result_set
-from microtome.api.schemas.runs import ResultSet
+from microtome.api.results import blob_response, export_file, figure_of, result_set, table_rows
+from microtome.api.schemas.runs import ResultSet, TableRows
 
 router = APIRouter(tags=["results"])
 Name = Annotated[str, Path(min_length=1, max_length=100)]
@@ -32,6 +32,20 @@ def export_result(desk: DeskDep, key: Sha, name: Name, format: Annotated[Literal
     """The result as a file."""
     data, media, filename = export_file(desk, key, name, format)
     return Response(data, media_type=media, headers={"Content-Disposition": f'attachment; filename="{filename}"'})
+
+
+@router.get("/results/{key}/{name}/rows", response_model=TableRows)
+def rows(
+    desk: DeskDep,
+    key: Sha,
+    name: Name,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    sort: Annotated[str | None, Query(max_length=100, description="Name of a column; the table's own order if left out.")] = None,
+    descending: bool = True,
+) -> Response:
+    """A page of a unit table; cells in the order of the document's columns."""
+    return FastJSON(table_rows(desk, key, name, offset, limit, sort, descending))
 
 
 @router.get("/blobs/{sha256}", response_class=Response, responses={200: {"content": {"application/octet-stream": {}}}})

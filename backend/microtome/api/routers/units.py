@@ -4,13 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from microtome.api.browse import atlas as atlases
-from microtome.api.browse import detail, linked, rows
+from microtome.api.browse import detail, linked, rows, unitmap
+from microtome.api.browse.driven import driven_page
+from microtome.api.browse.similar import similar_units
 from microtome.api.browse.strips import strip as draw_strip
-from microtome.api.deps import DeskDep, FastJSON, LayerName, ShareQuery, Slug, SlugQuery, UnitIndex, immutable, not_modified
-from microtome.api.schemas.units import Aggregate, AggregateQuery, Atlas, ConceptTable, UnitDetail, UnitMap, UnitsPage, UnitsQuery
+from microtome.api.deps import (
+    Cursor,
+    DeskDep,
+    FastJSON,
+    LayerName,
+    ShareQuery,
+    Slug,
+    SlugQuery,
+    UnitIndex,
+    immutable,
+    not_modified,
+)
+from microtome.api.schemas.units import (
+    Aggregate,
+    AggregateQuery,
+    Atlas,
+    ConceptTable,
+    DrivenPage,
+    SimilarUnits,
+    UnitDetail,
+    UnitMap,
+    UnitsPage,
+    UnitsQuery,
+)
 
 router = APIRouter(tags=["units"])
 Quantile = Annotated[float | None, Query(gt=0, lt=1)]
@@ -37,7 +62,7 @@ def aggregate(desk: DeskDep, body: AggregateQuery) -> Response:
 @router.post("/units/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
 def export_units(desk: DeskDep, body: UnitsQuery) -> Response:
     """Every row in the selection as CSV."""
-    return Response(
+    return StreamingResponse(
         rows.csv_of(desk, body),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{body.model}-units.csv"'},
@@ -46,8 +71,40 @@ def export_units(desk: DeskDep, body: UnitsQuery) -> Response:
 
 @router.get("/units/map", response_model=UnitMap)
 def unit_map(desk: DeskDep, model: SlugQuery, probe: SlugQuery, share: ShareQuery = None) -> Response:
-    """The map of units, as columns."""
-    return FastJSON(linked.unit_map(desk, atlases.find(desk, model, probe, share)))
+    """The map of units: what it shows and how many chunks its points come in."""
+    return FastJSON(unitmap.head(desk, atlases.find(desk, model, probe, share)))
+
+
+@router.get("/units/map/{chunk}", response_class=Response, responses={200: {"content": {"application/octet-stream": {}}}})
+def unit_map_chunk(
+    desk: DeskDep,
+    request: Request,
+    chunk: Annotated[int, Path(ge=0, le=10_000)],
+    model: SlugQuery,
+    probe: SlugQuery,
+    version: Annotated[str, Query(min_length=1, max_length=64, description="Of the head that this chunk belongs to.")],
+    share: ShareQuery = None,
+) -> Response:
+    """Points of the map as columns of little-endian numbers, at most 2 MB: x, y, layer, concept, IoU, density (uint16), unit (uint32)."""
+    etag = f"map1-{version}-{chunk}"
+    if (held := not_modified(request, etag)) is not None:
+        return held
+    data = unitmap.chunk(desk, atlases.find(desk, model, probe, share), chunk, version)
+    return Response(data, media_type="application/octet-stream", headers=immutable(etag))
+
+
+@router.get("/units/driven", response_model=DrivenPage)
+def driven(
+    desk: DeskDep,
+    model: SlugQuery,
+    probe: SlugQuery,
+    example: Annotated[int, Query(ge=0, le=2**31 - 1)],
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    share: ShareQuery = None,
+) -> Response:
+    """Which units an example drives: those that have it among their exemplars, where it ranks highest first."""
+    return FastJSON(driven_page(desk, atlases.find(desk, model, probe, share), example, cursor, limit))
 
 
 @router.get("/units/{model}/{layer}/{unit}", response_model=UnitDetail)
@@ -66,6 +123,12 @@ def concepts(
 ) -> Response:  # fmt: skip
     """The unit's concepts at another quantile, from recorded counts: no forward pass."""
     return FastJSON(detail.concepts(desk, atlases.find(desk, model, probe, share), layer, unit, quantile))
+
+
+@router.get("/units/{model}/{layer}/{unit}/similar", response_model=SimilarUnits)
+def similar(desk: DeskDep, model: Slug, layer: LayerName, unit: UnitIndex, probe: SlugQuery, share: ShareQuery = None) -> Response:
+    """Units of all layers whose largest activations over the images go up and down with this one's."""
+    return FastJSON(similar_units(desk, atlases.find(desk, model, probe, share), layer, unit))
 
 
 @router.get("/units/{model}/{layer}/{unit}/strip", response_class=Response, responses={200: {"content": {"image/webp": {}}}})

@@ -135,6 +135,12 @@ class ResultItem(Out):
     arrays: dict[str, ArrayRef]
 
 
+class TableRows(Out):
+    total: int
+    units: list[int]
+    rows: list[list[float | int | bool | str | None]]
+
+
 class ResultSet(Out):
     key: str
     method: str

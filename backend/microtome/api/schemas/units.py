@@ -153,23 +153,24 @@ class Aggregate(Out):
     counts: AggregateCounts
     layers: list[AggregateLayer]
     concepts: list[AggregateConcept]
+    more_concepts: int = Field(description="Concepts with detectors that are not listed.")
     histogram: AggregateHistogram
     brushed_median: float | None
     members: Members | None
 
 
 class UnitMap(Out):
+    """Head of the map; its points come in binary chunks."""
+
     key: str | None
+    version: str = Field(description="Names the chunks: they never change under one version.")
     projection: str
+    count: int
+    chunks: int = Field(description="Chunk c holds the points c, c + chunks, c + 2 chunks, ...")
     layers: list[str]
-    x: list[float]
-    y: list[float]
-    layer: list[int]
-    unit: list[int]
-    category: list[str | None]
-    concept: list[str | None]
-    iou: list[float]
-    density: list[float]
+    concepts: list[str]
+    x: list[float] = Field(description="Range that the chunks' 65,535 steps cover.", min_length=2, max_length=2)
+    y: list[float] = Field(min_length=2, max_length=2)
 
 
 class ConceptRow(Out):
@@ -221,6 +222,29 @@ class SimilarUnit(Out):
     correlation: float
 
 
+class SimilarUnits(Out):
+    items: list[SimilarUnit]
+    note: str | None = Field(None, description="Why the list is empty or covers only some layers.")
+
+
+class DrivenUnit(Out):
+    layer: str
+    label: str
+    unit: int
+    key: str
+    rank: int = Field(description="Place of the example among the unit's exemplars, from 0.")
+    activation: float
+    site: list[int] = Field(description="Row and column of the maximum on the layer's grid.", min_length=2, max_length=2)
+    concept: str | None
+    iou: float
+    detector: bool
+
+
+class DrivenPage(Out):
+    items: list[DrivenUnit]
+    next: str | None
+
+
 class KeyRef(Out):
     key: str
 
@@ -240,5 +264,4 @@ class UnitDetail(Out):
     thresholds: list[float]
     histogram: UnitHistogram
     exemplars: Exemplars
-    similar: list[SimilarUnit]
     ablation: KeyRef | None

@@ -51,12 +51,7 @@ def activation_statistics(  # type: ignore[no-untyped-def]
             thresholds = exact_thresholds(maps, GRID)
             histogram = Histogram(moments.minimum, moments.maximum)
             histogram.update(maps)
-            units = UnitTable(
-                title=f"Activations of {layer.label}",
-                layer=layer.name,
-                units=list(range(layer.units)),
-                columns=statistics_columns(moments),
-            )
+            units = UnitTable.of(title=f"Activations of {layer.label}", layer=layer.name, columns=statistics_columns(moments))
             run.publish(layer.name, {"units": units, "activation": activation_result(layer, histogram.finish(), thresholds)})
             done.spool.drop(layer.name)
             run.progress(number + 1, len(chosen), "layers")

@@ -12,7 +12,7 @@ from microtome.capture.recorders.moments import MomentStats
 from microtome.capture.recorders.tally import ConceptAreas, Counts
 from microtome.capture.recorders.thresholds import GRID, Thresholds
 from microtome.models.layers import Layer
-from microtome.results import Column, Distribution, Gallery, Matrix, Result, Scorecard, UnitTable
+from microtome.results import Column, ColumnType, Distribution, Gallery, Matrix, Result, Scorecard, UnitTable
 from microtome.results.iou import scores
 
 
@@ -36,10 +36,8 @@ class LayerFacts:
     chance_best: npt.NDArray[np.float64] | None
 
 
-def _column(name: str, title: str, values: Any, unit: str = "", type_: str = "number") -> Column:
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
-    return Column(name=name, title=title, type=type_, unit=unit, values=values)  # type: ignore[arg-type]
+def _column(name: str, title: str, values: Any, type_: ColumnType = "number") -> Column:
+    return Column(name, title, type_, values)
 
 
 def statistics_columns(moments: MomentStats) -> list[Column]:
@@ -57,7 +55,7 @@ def activation_result(
 ) -> Distribution:
     """Histograms and thresholds of a layer."""
     return Distribution(
-        title=f"Activations of {layer.label}", rows=[str(u) for u in range(layer.units)], quantity="activation",
+        title=f"Activations of {layer.label}", rows=[], quantity="activation",
         grid=list(thresholds.grid), layer=layer.name,
         arrays={
             "edges": histogram[0].astype(np.float32), "counts": histogram[1],
@@ -107,11 +105,10 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
     named = [facts.concepts[b] if has_concepts and i > 0 else None for b, i in zip(best, best_iou, strict=True)]
     expected = 1 - quantile
     attained = facts.thresholds.attained[:, point]
-    table = UnitTable(
+    table = UnitTable.of(
         title=f"Units of {layer.label}",
         note=_chance_note(permutations),
         layer=layer.name,
-        units=row.tolist(),
         columns=[
             *statistics_columns(moments),
             _column("threshold", f"Threshold at quantile {quantile}", facts.thresholds.values[:, point].astype(float)),
@@ -130,7 +127,6 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
             _column("active_positions", "Positions above", counts.unit_areas[:, point], type_="integer"),
         ],
     )
-    names = [str(u) for u in row]
     results: dict[str, Result] = {
         "units": table,
         "activation": activation_result(layer, facts.histogram, facts.thresholds),
@@ -138,13 +134,13 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
             layer, facts.slots, facts.bands, facts.peaks, facts.sites, facts.slot_maps, facts.input_size
         ),
         "peaks": Matrix(
-            title=f"Largest activation of {layer.label} per image", rows=names, columns=[], row_axis="unit",
+            title=f"Largest activation of {layer.label} per image", rows=[], columns=[], row_axis="unit",
             column_axis="example", quantity="activation", layer=layer.name,
             arrays={"values": np.ascontiguousarray(facts.peaks.T)},
         ),
     }  # fmt: skip
     results["iou"] = Matrix(
-        title=f"IoU of {layer.label} with concepts", rows=names, columns=facts.concepts, row_axis="unit", column_axis="concept",
+        title=f"IoU of {layer.label} with concepts", rows=[], columns=facts.concepts, row_axis="unit", column_axis="concept",
         quantity="IoU", grid=list(GRID), positions=facts.areas.positions, layer=layer.name,
         arrays={
             "values": score.iou.astype(np.float32), "chance": score.chance.astype(np.float32),

@@ -344,6 +344,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Results
+         * @description Import a folder of tables (docs/bulk-import.md) that lies on the server; the answer is the run to watch.
+         *
+         *     Its parts are the layers. Put again after an interruption, it goes on with those that are missing.
+         */
+        post: operations["import_results"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/methods": {
         parameters: {
             query?: never;
@@ -528,6 +550,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/results/{key}/{name}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rows
+         * @description A page of a unit table; cells in the order of the document's columns.
+         */
+        get: operations["rows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/blobs/{sha256}": {
         parameters: {
             query?: never;
@@ -637,9 +679,49 @@ export interface paths {
         };
         /**
          * Unit Map
-         * @description The map of units, as columns.
+         * @description The map of units: what it shows and how many chunks its points come in.
          */
         get: operations["unit_map"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/units/map/{chunk}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Unit Map Chunk
+         * @description Points of the map as columns of little-endian numbers, at most 2 MB: x, y, layer, concept, IoU, density (uint16), unit (uint32).
+         */
+        get: operations["unit_map_chunk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/units/driven": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Driven
+         * @description Which units an example drives: those that have it among their exemplars, where it ranks highest first.
+         */
+        get: operations["driven"];
         put?: never;
         post?: never;
         delete?: never;
@@ -680,6 +762,26 @@ export interface paths {
          * @description The unit's concepts at another quantile, from recorded counts: no forward pass.
          */
         get: operations["concepts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/units/{model}/{layer}/{unit}/similar": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Similar
+         * @description Units of all layers whose largest activations over the images go up and down with this one's.
+         */
+        get: operations["similar"];
         put?: never;
         post?: never;
         delete?: never;
@@ -915,6 +1017,11 @@ export interface components {
             layers: components["schemas"]["AggregateLayer"][];
             /** Concepts */
             concepts: components["schemas"]["AggregateConcept"][];
+            /**
+             * More Concepts
+             * @description Concepts with detectors that are not listed.
+             */
+            more_concepts: number;
             histogram: components["schemas"]["AggregateHistogram"];
             /** Brushed Median */
             brushed_median: number | null;
@@ -1240,6 +1347,42 @@ export interface components {
             then: string;
             /** Now */
             now: string;
+        };
+        /** DrivenPage */
+        DrivenPage: {
+            /** Items */
+            items: components["schemas"]["DrivenUnit"][];
+            /** Next */
+            next: string | null;
+        };
+        /** DrivenUnit */
+        DrivenUnit: {
+            /** Layer */
+            layer: string;
+            /** Label */
+            label: string;
+            /** Unit */
+            unit: number;
+            /** Key */
+            key: string;
+            /**
+             * Rank
+             * @description Place of the example among the unit's exemplars, from 0.
+             */
+            rank: number;
+            /** Activation */
+            activation: number;
+            /**
+             * Site
+             * @description Row and column of the maximum on the layer's grid.
+             */
+            site: number[];
+            /** Concept */
+            concept: string | null;
+            /** Iou */
+            iou: number;
+            /** Detector */
+            detector: boolean;
         };
         /** Estimate */
         Estimate: {
@@ -1623,6 +1766,15 @@ export interface components {
             /** Body */
             body: string;
         };
+        /** NewImport */
+        NewImport: {
+            /**
+             * Folder
+             * @description Folder on the server that holds manifest.json and the tables it names.
+             * @example /data/exports/my-net
+             */
+            folder: string;
+        };
         /** NewName */
         NewName: {
             /**
@@ -1694,7 +1846,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "generator" | "images" | "segmentation";
+            kind: "generator" | "images" | "segmentation" | "imported";
             /** Examples */
             examples: number;
             /** Classes */
@@ -1738,7 +1890,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "generator" | "images" | "segmentation";
+            kind: "generator" | "images" | "segmentation" | "imported";
             /** Examples */
             examples: number;
             /** Classes */
@@ -2077,6 +2229,16 @@ export interface components {
             /** Correlation */
             correlation: number;
         };
+        /** SimilarUnits */
+        SimilarUnits: {
+            /** Items */
+            items: components["schemas"]["SimilarUnit"][];
+            /**
+             * Note
+             * @description Why the list is empty or covers only some layers.
+             */
+            note?: string | null;
+        };
         /** Subjects */
         Subjects: {
             /** Model */
@@ -2122,6 +2284,15 @@ export interface components {
             /** Source Roots */
             source_roots: string[];
         };
+        /** TableRows */
+        TableRows: {
+            /** Total */
+            total: number;
+            /** Units */
+            units: number[];
+            /** Rows */
+            rows: (number | boolean | string | null)[][];
+        };
         /** UnitDetail */
         UnitDetail: {
             /** Model */
@@ -2154,8 +2325,6 @@ export interface components {
             thresholds: number[];
             histogram: components["schemas"]["UnitHistogram"];
             exemplars: components["schemas"]["Exemplars"];
-            /** Similar */
-            similar: components["schemas"]["SimilarUnit"][];
             ablation: components["schemas"]["KeyRef"] | null;
         };
         /** UnitHistogram */
@@ -2177,30 +2346,38 @@ export interface components {
              */
             kind: "human" | "auto";
         };
-        /** UnitMap */
+        /**
+         * UnitMap
+         * @description Head of the map; its points come in binary chunks.
+         */
         UnitMap: {
             /** Key */
             key: string | null;
+            /**
+             * Version
+             * @description Names the chunks: they never change under one version.
+             */
+            version: string;
             /** Projection */
             projection: string;
+            /** Count */
+            count: number;
+            /**
+             * Chunks
+             * @description Chunk c holds the points c, c + chunks, c + 2 chunks, ...
+             */
+            chunks: number;
             /** Layers */
             layers: string[];
-            /** X */
+            /** Concepts */
+            concepts: string[];
+            /**
+             * X
+             * @description Range that the chunks' 65,535 steps cover.
+             */
             x: number[];
             /** Y */
             y: number[];
-            /** Layer */
-            layer: number[];
-            /** Unit */
-            unit: number[];
-            /** Category */
-            category: (string | null)[];
-            /** Concept */
-            concept: (string | null)[];
-            /** Iou */
-            iou: number[];
-            /** Density */
-            density: number[];
         };
         /** UnitRef */
         UnitRef: {
@@ -3098,6 +3275,39 @@ export interface operations {
             };
         };
     };
+    import_results: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewImport"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_methods: {
         parameters: {
             query?: never;
@@ -3425,6 +3635,44 @@ export interface operations {
             };
         };
     };
+    rows: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+                /** @description Name of a column; the table's own order if left out. */
+                sort?: string | null;
+                descending?: boolean;
+            };
+            header?: never;
+            path: {
+                key: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableRows"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     blob: {
         parameters: {
             query?: {
@@ -3624,6 +3872,79 @@ export interface operations {
             };
         };
     };
+    unit_map_chunk: {
+        parameters: {
+            query: {
+                model: string;
+                probe: string;
+                /** @description Of the head that this chunk belongs to. */
+                version: string;
+                share?: string | null;
+            };
+            header?: never;
+            path: {
+                chunk: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    driven: {
+        parameters: {
+            query: {
+                model: string;
+                probe: string;
+                example: number;
+                cursor?: string | null;
+                limit?: number;
+                share?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DrivenPage"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     unit: {
         parameters: {
             query: {
@@ -3685,6 +4006,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ConceptTable"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    similar: {
+        parameters: {
+            query: {
+                probe: string;
+                share?: string | null;
+            };
+            header?: never;
+            path: {
+                model: string;
+                layer: string;
+                unit: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimilarUnits"];
                 };
             };
             /** @description A problem document (RFC 9457). */
