@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from microtome.core.geometry import Geometry
 from microtome.core.keys import content_key, sha256
 from microtome.probes import decode_image
 from microtome.store import tables as t
-from microtome.store.blobs import insert_ignore
+from microtome.store.blobs import insert_ignore, write_atomic
 from microtome.store.times import now
 
 THUMBNAILS = 4096
@@ -88,14 +86,7 @@ def store_upload(desk: Desk, data: bytes, person: str) -> dict[str, Any]:
     image = decode_image(data, desk.settings.image_pixels)
     sha = sha256(data)
     path = upload_path(desk, sha)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+    write_atomic(path, data)
     height, width = image.shape[:2]
     row = {"sha256": sha, "width": width, "height": height, "bytes": len(data), "person_id": person, "created": now()}
     with desk.store.write() as connection:

@@ -13,7 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
+from microtome.core.disk import disk_full, is_disk_full
 from microtome.core.errors import MicrotomeError, StaleVersion
+from microtome.core.settings import settings
 
 log = structlog.get_logger("microtome.api")
 MEDIA = "application/problem+json"
@@ -87,6 +89,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OperationalError)
     def database(request: Request, error: OperationalError) -> Response:
         log.error("database", path=request.url.path, error=str(error.orig)[:300])
+        if is_disk_full(error):
+            return problem_response(from_error(disk_full(error, settings().data_dir)))
         detail = "The database did not answer in time. Nothing was written; try again."
         return problem_response(document(503, "unavailable", "This cannot be done at the moment", detail))
 
@@ -100,5 +104,7 @@ def install(app: FastAPI) -> None:
         # as plain text: a renderer that shows local variables would write cookies and tokens into the log
         trace = "".join(traceback.format_exception(error, limit=-12))
         log.error("unexpected", path=request.url.path, trace=trace)
+        if is_disk_full(error):
+            return problem_response(from_error(disk_full(error, settings().data_dir)))
         detail = "Something failed inside Microtome; the log of the server says what. Nothing was changed."
         return problem_response(document(500, "internal", "Something failed inside Microtome", detail))

@@ -81,8 +81,9 @@ def forward_pass(
     def step(start: int, batch: torch.Tensor) -> None:
         nonlocal limit
         if len(batch) > limit:
-            for offset in range(0, len(batch), limit):
-                step(start + offset, batch[offset : offset + limit])
+            size = limit  # it may be halved again on the way, which must not leave examples out
+            for offset in range(0, len(batch), size):
+                step(start + offset, batch[offset : offset + size])
             return
         try:
             with torch.inference_mode(), model.record(layers) as outputs:

@@ -1,4 +1,4 @@
-"""What the machine has to give: memory, and room on a disk."""
+"""What the machine has to give."""
 
 from __future__ import annotations
 
@@ -23,11 +23,3 @@ def memory_bytes() -> int:
         if text.isdigit():  # "max" is no limit
             physical = min(physical, int(text))
     return physical
-
-
-def free_disk_bytes(path: Path) -> int:
-    """Bytes that may still be written where ``path`` is, or would be."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    stat = os.statvfs(path)
-    return stat.f_bavail * stat.f_frsize

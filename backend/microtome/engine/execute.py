@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from microtome.core.errors import Conflict
+from microtome.core.errors import Conflict, Unavailable
 from microtome.core.settings import Settings
 from microtome.engine import system
 from microtome.engine.job import Job
@@ -126,10 +126,16 @@ class Worker:
             thread.join()
         return time.monotonic() - began
 
-    def step(self) -> bool:
-        """Execute the next run, if there is one."""
+    def say_endings(self) -> bool:
+        """Write the endings that could not be written; True if none is left."""
         for id, ending in list(self._unsaid.items()):
             self.close(id, ending)
+        return not self._unsaid
+
+    def step(self) -> bool:
+        """Execute the next run, if there is one."""
+        if not self.say_endings():
+            return False
         run = self.runs.claim(self.owner)
         if run is None:
             return False
@@ -179,6 +185,11 @@ class InlineWorker:
                 claimed = next((r for link in reversed(chain) if (r := runs.claim(self.worker.owner, id=link.id))), None)
                 if claimed is not None:
                     self.worker.execute(claimed)
+                    if not self.worker.say_endings():
+                        raise Unavailable(
+                            f"Run {claimed.id} has ended, but the database cannot take how: its disk is full or it is away. Make room, or "
+                            "start it, and run again; what was complete is kept."
+                        )
                 else:
                     runs.recover()
                     self.worker.runs.fail_orphans()

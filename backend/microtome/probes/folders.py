@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from microtome.core.errors import InvalidInput, MicrotomeError
+from microtome.core.errors import InvalidInput, MicrotomeError, UnsupportedMedia
 from microtome.core.settings import settings
 from microtome.probes.base import Concept, ImageArray, LabelArray, ProbeSet
 from microtome.probes.decode import decode_image, open_checked
@@ -41,6 +41,22 @@ def _class_table(folder: Path) -> dict[str, str]:
         return {row[file_column].strip(): row[class_column].strip() for row in reader if row[file_column]}
 
 
+def _spoilt(file: str, reason: str) -> UnsupportedMedia:
+    """A file that was fine when its folder was read and is not any more."""
+    return UnsupportedMedia(
+        f"{file} could be read when the folder was added and cannot be read any more: {reason.rstrip('.')}. Replace the file or remove "
+        "it, then run again: the folder is read anew, and a file that is still damaged is left out and listed.",
+        field="probe",
+    )
+
+
+def _image(folder: Path, file: str, *, orient: bool) -> ImageArray:
+    try:
+        return decode_image(folder / file, settings().image_pixels, file, orient=orient)
+    except MicrotomeError as error:
+        raise _spoilt(file, error.detail) from None
+
+
 class ImageFolder(ProbeSet):
     """A folder of images. Classes come from ``labels.csv`` if it is there, else from the first level of sub-folders."""
 
@@ -62,7 +78,7 @@ class ImageFolder(ProbeSet):
         return len(self._files)
 
     def image(self, index: int) -> ImageArray:
-        return decode_image(self._folder / self._files[index], settings().image_pixels, self._files[index])
+        return _image(self._folder, self._files[index], orient=True)
 
     def label(self, index: int) -> int | None:
         return self._labels[index]
@@ -153,8 +169,7 @@ class SegmentationFolder(ProbeSet):
         return len(self._files)
 
     def image(self, index: int) -> ImageArray:
-        path = self._folder / self._files[index]
-        return decode_image(path, settings().image_pixels, self._files[index], orient=False)
+        return _image(self._folder, self._files[index], orient=False)
 
     def label(self, index: int) -> int | None:
         return None
@@ -163,8 +178,18 @@ class SegmentationFolder(ProbeSet):
         return self._files[index]
 
     def labels(self, index: int) -> LabelArray:
-        values = self._read(self._label_path(self._folder / self._files[index]))
+        values = self._values(index)
         return np.where(values == self._ignored, np.uint16(0), values)[None]
 
     def ignore(self, index: int) -> npt.NDArray[np.bool_]:
-        return self._read(self._label_path(self._folder / self._files[index])) == self._ignored
+        return self._values(index) == self._ignored
+
+    def _values(self, index: int) -> LabelArray:
+        path = self._label_path(self._folder / self._files[index])
+        try:
+            values = self._read(path)
+        except ValueError as error:
+            raise _spoilt(str(path.relative_to(self._folder.parent)), str(error)) from None
+        if (values == self._unknown).any():
+            raise _spoilt(str(path.relative_to(self._folder.parent)), f"it holds values that {CONCEPT_FILE} does not name")
+        return values

@@ -128,8 +128,20 @@ def scan(
         total,
         sizes.pop() if len(sizes) == 1 else None,
     )
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=memory.parent, delete=False, suffix=".part") as handle:
-        json.dump(asdict(outcome), handle)
-    os.replace(handle.name, memory)
+    _remember(memory, json.dumps(asdict(outcome)))
     return outcome
+
+
+def _remember(memory: Path, text: str) -> None:
+    """Keep the outcome of a scan; without room for it the folder is only scanned again the next time."""
+    partial: Path | None = None
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=memory.parent, suffix=".part")
+        partial = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        partial.replace(memory)
+    except OSError:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
