@@ -151,7 +151,8 @@ def _brush(desk: Desk, columns: Columns, brush: Brush) -> Flags:
     assert brush.polygon is not None
     assert brush.key is not None
     points = map_points(desk, brush.key)
-    inside = np.flatnonzero(inside_polygon(np.asarray(points.arrays["points"]), np.array(brush.polygon, np.float64)))
+    by_height = desk.browse.remember(("by-height", brush.key), lambda: ByHeight.of(np.asarray(points.arrays["points"])), cap=4)
+    inside = by_height.inside(np.array(brush.polygon, np.float64))
     chosen = np.zeros(columns.count, np.bool_)
     rows = rows_of_points(columns, points, inside)
     chosen[rows[rows >= 0]] = True
@@ -167,7 +168,7 @@ def map_points(desk: Desk, key: str) -> Scatter:
     return desk.browse.remember(("map", key), load, cap=16)
 
 
-def rows_of_points(columns: Columns, points: Scatter, some: npt.NDArray[np.int64] | slice = slice(None)) -> npt.NDArray[np.int32]:
+def rows_of_points(columns: Columns, points: Scatter, some: npt.NDArray[np.integer] | slice = slice(None)) -> npt.NDArray[np.int32]:
     """Row of each point of a map, or of ``some``; -1 where its layer is not in these columns."""
     layers = [columns.by_name.get(name) for name in points.layers]
     starts = np.array([-1 if la is None else la.start for la in layers] or [-1], np.int32)
@@ -177,21 +178,28 @@ def rows_of_points(columns: Columns, points: Scatter, some: npt.NDArray[np.int64
     return np.where((starts[layer] >= 0) & (rows < stops[layer]), rows, -1)
 
 
-def inside_polygon(points: npt.NDArray[np.floating], polygon: npt.NDArray[np.float64]) -> Flags:
-    """Even-odd rule; only points within the polygon's box are looked at, by strips of which each edge crosses few."""
-    low, high = polygon.min(axis=0), polygon.max(axis=0)
-    inside = np.zeros(len(points), np.bool_)
-    x, y = points[:, 0], points[:, 1]
-    near = np.flatnonzero((x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]))
-    near = near[np.argsort(y[near], kind="stable")]
-    x, y = x[near].astype(np.float64), y[near].astype(np.float64)
-    odd = np.zeros(len(near), np.bool_)
-    for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if y1 == y2:
-            continue
-        # the points at heights that this edge spans: min(y1, y2) <= y < max(y1, y2)
-        first, last = np.searchsorted(y, (min(y1, y2), max(y1, y2)), side="left")
-        part = slice(int(first), int(last))
-        odd[part] ^= x[part] < (x2 - x1) * (y[part] - y1) / (y2 - y1) + x1
-    inside[near] = odd
-    return inside
+@dataclass(frozen=True)
+class ByHeight:
+    """Points sorted by y, so that an edge of a polygon looks only at the points at its own height. 12 bytes per point."""
+
+    order: npt.NDArray[np.int32]
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, points: npt.NDArray[np.float32]) -> ByHeight:
+        order = np.argsort(points[:, 1], kind="stable").astype(np.int32)
+        return cls(order, points[order, 0], points[order, 1])
+
+    def inside(self, polygon: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+        """Which points lie within, by the even-odd rule."""
+        bottom, top = np.searchsorted(self.y, (polygon[:, 1].min(), polygon[:, 1].max()))
+        odd = np.zeros(int(top - bottom), np.bool_)
+        x, y = self.x[bottom:top], self.y[bottom:top]
+        for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+            # the points that this edge spans: min(y1, y2) <= y < max(y1, y2)
+            first, last = np.searchsorted(y, (min(y1, y2), max(y1, y2)))
+            if first < last:
+                part = slice(int(first), int(last))
+                odd[part] ^= x[part] < (x2 - x1) * (y[part] - y1) / (y2 - y1) + x1
+        return self.order[bottom:top][odd]

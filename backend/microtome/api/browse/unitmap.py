@@ -16,6 +16,7 @@ from microtome.api.browse.filter import map_points, rows_of_points
 from microtome.api.desk import Desk
 from microtome.core.errors import Conflict, NotFound
 from microtome.core.keys import content_key
+from microtome.results import Scatter
 
 #: name -> type. ``x`` and ``y`` in 65,535 steps of the head's ranges; ``iou`` and ``density`` in 65,535 steps of 0 to 1;
 #: ``concept`` is a place in the head's list, or ``NONE``, or ``RARE`` for one that is not listed.
@@ -39,15 +40,24 @@ def head(desk: Desk, found: AtlasState) -> dict[str, Any]:
             "y": (0.0, 0.0),
         }  # fmt: skip
     points = map_points(desk, found.map_key)
-    at = points.arrays["points"]
-    count = len(at)
-    low, high = (at.min(axis=0), at.max(axis=0)) if count else (np.zeros(2), np.zeros(2))
+    count = len(points.arrays["points"])
+    x, y = _ranges(desk, found.map_key, points)
     names, _ = _concepts(desk, found)
     return {
         "key": found.map_key, "version": version(found), "projection": points.projection, "count": count,
         "chunks": -(-count // CHUNK), "layers": points.layers, "concepts": names,
-        "x": (float(low[0]), float(high[0])), "y": (float(low[1]), float(high[1])),
+        "x": x, "y": y,
     }  # fmt: skip
+
+
+def _ranges(desk: Desk, key: str, points: Scatter) -> list[tuple[float, float]]:
+    """Least and largest x, and y."""
+
+    def make() -> list[tuple[float, float]]:
+        at = np.ascontiguousarray(np.asarray(points.arrays["points"]).T)
+        return [(float(v.min()), float(v.max())) if v.size else (0.0, 0.0) for v in at]
+
+    return desk.browse.remember(("map-ranges", key), make, cap=16)
 
 
 def _concepts(desk: Desk, found: AtlasState) -> tuple[list[str], npt.NDArray[np.uint16]]:
@@ -93,9 +103,8 @@ def chunk(desk: Desk, found: AtlasState, index: int, wanted: str) -> bytes:
         "iou": _steps(np.where(known, columns.iou[rows], 0), 0, 1),
         "density": _steps(np.where(known, columns.number("density")[rows], 0), 0, 1),
     }  # fmt: skip
-    for axis, name in enumerate(("x", "y")):
-        whole = at[:, axis]
-        values[name] = _steps(whole[some], float(whole.min()), float(whole.max()))
+    for axis, (name, (low, high)) in enumerate(zip("xy", _ranges(desk, found.map_key, points), strict=True)):
+        values[name] = _steps(at[some, axis], low, high)
     return b"".join(np.ascontiguousarray(values[name], type_).tobytes() for name, type_ in COLUMNS.items())
 
 

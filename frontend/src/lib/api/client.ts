@@ -89,6 +89,10 @@ export function url(path: string, query: Record<string, string | number | null |
 export const seg = (...parts: (string | number)[]): string =>
   parts.map((part) => "/" + encodeURIComponent(String(part))).join("");
 
+/** Binary answers. */
+export const fetchBytes = async (target: string, signal: AbortSignal): Promise<ArrayBuffer> =>
+  (await send(new Request(new URL(target, location.origin), { signal }))).arrayBuffer();
+
 const blobs = new Map<string, Promise<Float32Array>>();
 /** Raw little-endian array as floats; immutable, so one request each, the last forty kept. */
 export function floats(target: string): Promise<Float32Array> {

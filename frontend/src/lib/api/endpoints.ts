@@ -71,13 +71,19 @@ export const run = (id: string, signal?: S) =>
 export const cancel = (id: string) => unwrap(client.POST(`${V}/runs/{id}/cancel`, { params: { path: { id } } }));
 export const result = (key: string, signal?: S) =>
   unwrap(client.GET(`${V}/results/{key}`, { params: { path: { key } }, signal })) as Promise<T.ResultSet>;
+export const rows = (
+  key: string,
+  name: string,
+  query: { offset?: number; limit?: number; sort?: string; descending?: boolean },
+  signal?: S,
+) => unwrap(client.GET(`${V}/results/{key}/{name}/rows`, { params: { path: { key, name }, query }, signal }));
 export const exportUrl = (key: string, name: string, format: string) =>
   url("/results" + seg(key, name, "export"), { format });
 export const blobUrl = (sha: string) => BASE + "/blobs" + seg(sha);
 
 export type At = { model: string; probe: string; share?: string };
 export const atlas = (query: At, signal?: S) => unwrap(client.GET(`${V}/atlas`, { params: { query }, signal }));
-export const unitMap = (query: At, signal?: S) => unwrap(client.GET(`${V}/units/map`, { params: { query }, signal }));
+export const mapHead = (query: At, signal?: S) => unwrap(client.GET(`${V}/units/map`, { params: { query }, signal }));
 export const aggregate = (at: At, selection: T.Selection, signal?: S) =>
   unwrap(client.POST(`${V}/units/aggregate`, { body: { ...at, selection }, signal }));
 export const units = (body: T.UnitsQuery, signal?: S) => unwrap(client.POST(`${V}/units/query`, { body, signal }));
@@ -96,6 +102,16 @@ export const unitConcepts = (at: At, ref: T.UnitRef, quantile: number, signal?: 
       signal,
     }),
   );
+export const similar = (at: At, ref: T.UnitRef, signal?: S) =>
+  unwrap(
+    client.GET(`${V}/units/{model}/{layer}/{unit}/similar`, {
+      params: { path: here(at, ref), query: { probe: at.probe, share: at.share } },
+      signal,
+    }),
+  );
+/** Units that have an example among their exemplars. */
+export const driven = (at: At, example: number, cursor: string | null, signal?: S) =>
+  unwrap(client.GET(`${V}/units/driven`, { params: { query: { ...at, example, cursor, limit: 24 } }, signal }));
 export const stripUrl = (at: At, ref: T.UnitRef, count: number, size: number, key?: string | null) =>
   url("/units" + seg(at.model, ref.layer, ref.unit, "strip"), {
     probe: at.probe,

@@ -1,18 +1,8 @@
 /** What several panes draw from: the lists, the atlas of the chosen pair, the map, and the aggregate of the selection. */
 import * as api from "../api/endpoints";
-import type {
-  Aggregate,
-  Atlas,
-  Method,
-  Model,
-  ModelDetail,
-  Person,
-  Probe,
-  Run,
-  Session,
-  System,
-  UnitMap,
-} from "../api/types";
+import type { Aggregate, Atlas, Method, Model, ModelDetail, Person, Probe, Run, Session, System } from "../api/types";
+import { loadMap } from "../api/map";
+import type { MapPoints } from "../api/points";
 import { live } from "./live.svelte";
 import { type Resource, resource } from "./resource.svelte";
 import { view } from "./view.svelte";
@@ -25,7 +15,7 @@ class Data {
   methods!: Resource<Method[]>;
   detail!: Resource<ModelDetail>;
   atlas!: Resource<Atlas>;
-  map!: Resource<UnitMap>;
+  map!: Resource<MapPoints>;
   aggregate!: Resource<Aggregate>;
   runs = $state.raw<Run[]>([]);
   people = $state.raw<Person[]>([]);
@@ -111,7 +101,13 @@ class Data {
         this.atlas.data ? `${this.atlas.data.map?.key} ${this.atlas.data.layers.map((l) => l.key ?? "").join()}` : "";
       this.map = resource(
         () => (this.browsing && this.at && drawn() ? { at: this.at, stamp: stamp() } : null),
-        (k, s) => api.unitMap(k.at, s),
+        (k, s) =>
+          loadMap(
+            k.at,
+            s,
+            (points) => this.map.set(points),
+            () => this.map.reload(),
+          ),
       );
       this.aggregate = resource(
         () =>

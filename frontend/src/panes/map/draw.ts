@@ -1,4 +1,4 @@
-/** Paints the unit map: contours, context, in filter, brushed. Hovered and selected marks are drawn on a layer of their own, so that they follow within a frame. */
+/** Paints the unit map as marks, as long as marks can be told apart: contours, context, in filter, brushed. Hovered and selected marks are drawn on a layer of their own, so that they follow within a frame. */
 import { contourDensity } from "d3-contour";
 import type { ContourMultiPolygon } from "d3-contour";
 import type { Frame } from "./geometry";
@@ -14,7 +14,7 @@ export type Paint = {
   xs: Float32Array;
   ys: Float32Array;
   colours: string[];
-  colourOf: Uint16Array;
+  colourOf: Uint8Array;
   /** The colour of units that detect nothing; none when colour means a quantity. */
   plain: number;
   inFilter: Uint8Array;

@@ -1,23 +1,15 @@
 /** Where points are on the screen, which are inside a polygon, which label goes where. Pure, so that it can be tested. */
-import type { UnitMap } from "~/lib/api/types";
+import type { MapPoints } from "~/lib/api/points";
 import { conceptName } from "~/lib/format";
 
 export type Frame = { k: number; x: number; y: number };
 export type Base = { sx: number; sy: number; ox: number; oy: number };
 
 /** The transform that fits all points into a box with room for labels; the same scale on both axes would waste a wide pane, so axes scale apart. */
-export function fit(map: UnitMap, width: number, height: number, bottom = 40): Base {
-  const span = (v: number[]): [number, number] => {
-    let a = Infinity,
-      b = -Infinity;
-    for (const t of v) {
-      if (t < a) a = t;
-      if (t > b) b = t;
-    }
-    return a < b ? [a, b] : a === b ? [a - 1, a + 1] : [0, 1];
-  };
-  const [x0, x1] = span(map.x),
-    [y0, y1] = span(map.y),
+export function fit(map: MapPoints, width: number, height: number, bottom = 40): Base {
+  const wide = ([a, b]: number[]): [number, number] => (a < b ? [a, b] : [a - 1, a + 1]);
+  const [x0, x1] = wide(map.head.x),
+    [y0, y1] = wide(map.head.y),
     pad = 30;
   const sx = (width - 2 * pad) / (x1 - x0),
     sy = (height - pad - bottom - 8) / (y1 - y0);
@@ -60,7 +52,7 @@ export type Label = {
 };
 const SAMPLE = 300;
 /** The member with the least distance to all others: unlike a mean or a median it always lies on the cluster. */
-function middle(map: UnitMap, members: number[]): { at: number; around: [number, number][] } {
+function middle(map: MapPoints, members: number[]): { at: number; around: [number, number][] } {
   const step = Math.ceil(members.length / SAMPLE),
     some = members.filter((_, k) => k % step === 0);
   const away = (a: number, b: number): number => Math.hypot(map.x[a] - map.x[b], map.y[a] - map.y[b]);
@@ -76,15 +68,11 @@ function middle(map: UnitMap, members: number[]): { at: number; around: [number,
   return { at, around: some.filter((b) => away(at, b) <= reach).map((b) => [map.x[b], map.y[b]]) };
 }
 /** One label per concept cluster, at its middle unit. */
-export function clusters(map: UnitMap, least: number, floor = 3): Label[] {
-  const by = new Map<string, number[]>();
-  map.concept.forEach((c, i) => {
-    if (c && map.iou[i] >= least) {
-      const list = by.get(c) ?? [];
-      list.push(i);
-      by.set(c, list);
-    }
-  });
+export function clusters(map: MapPoints, least: number, floor = 3): Label[] {
+  const by = new Map<string, number[]>(),
+    of = map.head.concepts.map((): number[] => []);
+  for (let i = 0; i < map.n; i++) if (map.has(i) && map.iou[i] >= least) of[map.concept[i]]?.push(i);
+  of.forEach((members, c) => members.length && by.set(map.head.concepts[c], members));
   return [...by]
     .filter(([, at]) => at.length >= floor)
     .map(([concept, members]) => {
@@ -128,10 +116,9 @@ export function place(
   }
   return out;
 }
-/** The nearest point in a direction: what an arrow key means on a scatter. */
+/** The nearest point in a direction: what an arrow key means on a scatter. `sx` and `sy` are pixels per unit of the columns. */
 export function towards(
-  xs: Float32Array,
-  ys: Float32Array,
+  { x: xs, y: ys, sx, sy }: { x: Float32Array; y: Float32Array; sx: number; sy: number },
   from: number,
   dx: number,
   dy: number,
@@ -141,11 +128,11 @@ export function towards(
     cost = Infinity;
   for (let i = 0; i < xs.length; i++) {
     if (i === from || !allowed(i)) continue;
-    const vx = xs[i] - xs[from],
-      vy = ys[i] - ys[from],
+    const vx = (xs[i] - xs[from]) * sx,
+      vy = (ys[i] - ys[from]) * sy,
       along = vx * dx + vy * dy,
       across = Math.abs(vx * dy - vy * dx);
-    if (along <= 0.5 || across > along * 1.7) continue;
+    if (!(along > 0.5) || across > along * 1.7) continue;
     const c = along + 2 * across;
     if (c < cost) {
       cost = c;
@@ -153,4 +140,47 @@ export function towards(
     }
   }
   return best;
+}
+
+const CELLS = 256;
+/** Points by cell of an even grid, so that a pointer asks only those near it. */
+export class Grid {
+  private readonly starts = new Uint32Array(CELLS * CELLS + 1);
+  private readonly at: Uint32Array;
+  private readonly low: [number, number];
+  private readonly per: [number, number];
+  constructor(map: MapPoints) {
+    const [x0, x1] = map.head.x,
+      [y0, y1] = map.head.y;
+    this.low = [x0, y0];
+    this.per = [CELLS / (x1 - x0 || 1), CELLS / (y1 - y0 || 1)];
+    const of = new Int32Array(map.n).fill(-1);
+    for (let i = 0; i < map.n; i++)
+      if (map.has(i)) {
+        of[i] = this.cell(map.x[i], 0) + CELLS * this.cell(map.y[i], 1);
+        this.starts[of[i] + 1]++;
+      }
+    for (let c = 0; c < CELLS * CELLS; c++) this.starts[c + 1] += this.starts[c];
+    this.at = new Uint32Array(this.starts[CELLS * CELLS]);
+    const next = this.starts.slice();
+    for (let i = 0; i < map.n; i++) if (of[i] >= 0) this.at[next[of[i]]++] = i;
+  }
+  private cell(v: number, axis: 0 | 1): number {
+    return Math.max(0, Math.min(CELLS - 1, Math.floor((v - this.low[axis]) * this.per[axis])));
+  }
+  /** The point with the least cost within a box around a place; -1 when every cost is infinite. */
+  nearest(x: number, y: number, rx: number, ry: number, cost: (i: number) => number): number {
+    let best = -1,
+      least = Infinity;
+    const [c0, c1, r0, r1] = [this.cell(x - rx, 0), this.cell(x + rx, 0), this.cell(y - ry, 1), this.cell(y + ry, 1)];
+    for (let r = r0; r <= r1; r++)
+      for (let k = this.starts[r * CELLS + c0]; k < this.starts[r * CELLS + c1 + 1]; k++) {
+        const c = cost(this.at[k]);
+        if (c < least) {
+          least = c;
+          best = this.at[k];
+        }
+      }
+    return best;
+  }
 }
