@@ -143,7 +143,7 @@ def draw(units: int, layer: str, number: int, probe: ProbeSet, concepts: list[st
 
 def parts(units: int, layers: int) -> Iterator[tuple[str, int]]:
     for number in range(layers):
-        yield f"synthetic.{number}", units * (number + 1) // layers - units * number // layers
+        yield f"layer{number}", units * (number + 1) // layers - units * number // layers
 
 
 def load(settings: Settings, units: int, layers: int = 1, images: int = 64) -> dict[str, Any]:
@@ -169,11 +169,12 @@ def load(settings: Settings, units: int, layers: int = 1, images: int = 64) -> d
         "concept_counts": concept_counts(probe, lambda *_: None),
         "concepts": [{"name": c.name, "category": c.category} for c in probe.concepts],
     }, PROBE)  # fmt: skip
-    concepts = [f"{c.category}:{c.name}" for c in probe.concepts]
+    every = [f"{c.category}:{c.name}" for c in probe.concepts]
+    concepts = every[:: max(1, len(every) // CONCEPTS)][:CONCEPTS]  # of all categories
     keys, places, seconds = [], [], {"draw": 0.0, "store": 0.0}
     group = content_key({"group": model_hash})
     subjects = {"model": MODEL, "probe": PROBE}
-    about = {
+    about: dict[str, Any] = {
         "version": "synthetic", "model_hash": model_hash, "probe_hash": probe.hash, "seconds": 0.0,
         "provenance": {"model_hash": model_hash, "probe_hash": probe.hash, "device": "none: synthetic", "software": {}, "seed": 7},
     }  # fmt: skip
@@ -184,7 +185,7 @@ def load(settings: Settings, units: int, layers: int = 1, images: int = 64) -> d
         begun = time.perf_counter()
         key = content_key({"layer": name, "of": model_hash})
         head = {"method": "dissection", "part": name, "params": {"quantile": GRID[POINT], "min_iou": MIN_IOU}, "builds_on": []}
-        results.put(ResultHead(key=key, group_key=group, subjects=subjects, **about, **head), made)  # type: ignore[arg-type]
+        results.put(ResultHead(key=key, group_key=group, subjects=subjects, **about, **head), made)
         seconds["store"] += time.perf_counter() - begun
         keys.append(key)
         places.append(points)
@@ -198,7 +199,7 @@ def load(settings: Settings, units: int, layers: int = 1, images: int = 64) -> d
         },
     )  # fmt: skip
     key = content_key({"map": model_hash})
-    results.put(ResultHead(  # type: ignore[arg-type]
+    results.put(ResultHead(
         key=key, method="unit-map", part="", subjects=subjects, params={}, group_key=key, builds_on=keys, **about
     ), {"map": map_})  # fmt: skip
     EventRepository(store).add("model", {"slug": MODEL, "change": "added"})

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +11,7 @@ from typing import Any
 import pytest
 
 from microtome.core.settings import Settings
-
-POSTGRES = Path("/usr/lib/postgresql/15/bin")
+from tests import postgres
 
 
 @pytest.fixture
@@ -28,62 +20,19 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data", inline=True, source_roots=[tmp_path])
 
 
-def _postgres_binary(name: str) -> str | None:
-    found = POSTGRES / name
-    return str(found) if found.exists() else shutil.which(name)
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server of our own on a free loopback port; yields the start of its URLs."""
-    if _postgres_binary("initdb") is None or _postgres_binary("postgres") is None:
-        pytest.skip("no PostgreSQL server binaries (initdb, postgres) on this machine")
-    folder = Path(tempfile.mkdtemp(prefix="microtome-pg-"))
-    prefix: list[str] = []
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        try:
-            owner = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user 'postgres'")
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        prefix = ["runuser", "-u", "postgres", "--"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = folder / "data"
-    subprocess.run(
-        [*prefix, str(_postgres_binary("initdb")), "-D", str(data), "-U", "microtome", "-A", "trust", "-N"],
-        check=True, capture_output=True, cwd=folder,
-    )  # fmt: skip
-    server = subprocess.Popen(
-        [*prefix, str(_postgres_binary("postgres")), "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,
-    )  # fmt: skip
-    url = f"postgresql+psycopg://microtome@127.0.0.1:{port}"
-    import psycopg
-
-    for _ in range(100):
-        try:
-            psycopg.connect(f"host=127.0.0.1 port={port} user=microtome dbname=postgres").close()
-            break
-        except psycopg.OperationalError:
-            time.sleep(0.1)
-    yield url
-    server.terminate()
-    server.wait(20)
-    shutil.rmtree(folder, ignore_errors=True)
+    """A PostgreSQL server of our own; yields the start of its URLs."""
+    if (reason := postgres.missing()) is not None:
+        pytest.skip(reason)
+    with postgres.server() as url:
+        yield url
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
     """An empty database."""
-    import psycopg
-
-    name = f"t{uuid.uuid4().hex[:12]}"
-    plain = postgres_server.replace("postgresql+psycopg", "postgresql")
-    with psycopg.connect(f"{plain}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
-    return f"{postgres_server}/{name}"
+    return postgres.new_database(postgres_server, f"t{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
