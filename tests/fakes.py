@@ -178,7 +178,7 @@ def layer_results(name: str, units: int, size: int, params: Any, examples: int) 
 @method(
     "dissection", title="Network dissection", question="What does each unit detect?", subjects=("model", "probe"),
     optional_subjects=("layers",), returns=(UnitTable,), partition="layers", params=Params, cite="Bau 2017",
-    cost=Cost(passes=2, per_probe=True, spool=True),
+    cost=Cost(passes=2, per_probe=True, capture=("moments",)),
 )  # fmt: skip
 def dissection(*, model, probe, layers, params, run):
     """All layers in one pass."""
@@ -275,6 +275,9 @@ class FakeWorkshop:
 
     def open(self, device: str) -> None:
         pass
+
+    def captures(self, wanted: Any) -> None:
+        return None
 
     def load_model(self, source: str) -> FakeModel:
         model = FakeModel(source)

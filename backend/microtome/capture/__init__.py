@@ -1,1 +1,1 @@
-"""The single pass: one run over a probe set feeds every recorder of every layer at once."""
+"""The single pass: batches, devices, scratch files; recorders that merge; what questions share."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from microtome.capture.labels import IGNORED
 from microtome.core.context import RunContext
 from microtome.models.layers import Layer
 from microtome.models.model import Model
@@ -18,8 +19,10 @@ from microtome.probes import ProbeSet
 
 BATCH = 16
 _AHEAD = 4
-#: Called for every batch: first index, logits, and float32 [B, units, h, w] by layer name.
-Observer = Callable[[int, torch.Tensor, dict[str, torch.Tensor]], None]
+#: Called after every batch: first index and logits [B, classes].
+Observer = Callable[[int, torch.Tensor], None]
+#: Called while a batch runs: first index, layer name, and its output [B, units, h, w], which may change afterwards.
+Taker = Callable[[int, str, torch.Tensor], None]
 
 
 def read_ahead(read: Callable[[int, int], npt.NDArray | torch.Tensor], total: int, batch: int) -> Iterator[tuple[int, torch.Tensor]]:
@@ -65,13 +68,15 @@ def forward_pass(
     model: Model,
     inputs: Iterator[tuple[int, torch.Tensor]],
     total: int,
-    layers: Sequence[Layer],
-    observe: Observer,
     run: RunContext,
+    observe: Observer,
+    layers: Sequence[Layer] = (),
+    take: Taker | None = None,
 ) -> None:
-    """Run ``model`` over prepared batches, once, with all ``layers`` hooked.
+    """Run ``model`` over prepared batches, once; ``take`` is given the outputs of ``layers`` as they arise.
 
-    Out of memory halves the batch and tries again, down to one example; it never ends another run.
+    Out of memory halves the batch and tries again, down to one example; it never ends another run. What ``take`` was given of a
+    batch that failed, it is given again.
 
     Raises:
         RunCancelled: between batches.
@@ -85,10 +90,16 @@ def forward_pass(
             for offset in range(0, len(batch), size):
                 step(start + offset, batch[offset : offset + size])
             return
+
+        def tap(layer: Layer, output: torch.Tensor) -> None:
+            assert take is not None
+            take(start, layer.name, layer.canonical(output))
+
         try:
-            with torch.inference_mode(), model.record(layers) as outputs:
+            with torch.inference_mode(), model.tapped(layers, tap):
+                if model.device.type == "cuda":
+                    batch = batch.pin_memory()
                 logits = model.forward(batch.to(model.device, non_blocking=True))
-                maps = {x.name: x.canonical(outputs[x.name]).float() for x in layers}
         except Exception as error:
             if not is_out_of_memory(error) or len(batch) == 1:
                 raise
@@ -97,7 +108,7 @@ def forward_pass(
                 torch.cuda.empty_cache()
             step(start, batch)
             return
-        observe(start, logits, maps)
+        observe(start, logits)
 
     for start, batch in inputs:
         run.check()
@@ -105,33 +116,19 @@ def forward_pass(
         run.progress(min(start + len(batch), total), total, "images")
 
 
-def image_batches(model: Model, probe: ProbeSet, indices: Sequence[int], batch: int) -> Iterator[tuple[int, torch.Tensor]]:
-    """Preprocessed batches of the chosen examples."""
-
-    def read(start: int, stop: int) -> torch.Tensor:
-        return model.preprocess([probe.image(i) for i in indices[start:stop]])
-
-    return read_ahead(read, len(indices), batch)
-
-
-def read_labels(model: Model, probe: ProbeSet, indices: Sequence[int], size: tuple[int, int], run: RunContext) -> npt.NDArray[np.uint16]:
-    """uint16 [n, L, *size]: concept labels through the model's own geometry; ignored positions are 65535 in every map."""
+def read_labels(model: Model, probe: ProbeSet, indices: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.uint16]:
+    """uint16 [n, L, *size]: concept labels through the model's own geometry; ignored positions are IGNORED in every map."""
     geometry = model.preprocess.geometry
-    out: npt.NDArray[np.uint16] | None = None
-    for place, index in enumerate(indices):
-        if place % 64 == 0:
-            run.check()
+    out = []
+    for index in indices:
         labels, ignore = probe.labels(index), probe.ignore(index)
         assert labels is not None
         # +1 and back marks padding: what lies outside the source image is ignored, not "nothing".
-        shown = geometry.labels(labels + np.uint16(1), size)
-        if out is None:
-            out = np.empty((len(indices), *shown.shape), np.uint16)
-        out[place] = shown - np.uint16(1)
+        shown = geometry.labels(labels + np.uint16(1), size) - np.uint16(1)
         if ignore is not None:
-            out[place][:, geometry.labels(ignore, size)] = np.uint16(65_535)
-    assert out is not None
-    return out
+            shown[:, geometry.labels(ignore, size)] = IGNORED
+        out.append(shown)
+    return np.stack(out)
 
 
 def label_size(model_input: tuple[int, int]) -> tuple[int, int]:

@@ -30,11 +30,17 @@ class RunContext(Protocol):
         """Store the complete results of one part (a layer) now, before the run ends."""
         ...
 
+    @property
+    def captures(self) -> Any:
+        """Activations kept from run to run (:class:`microtome.capture.taken.Captures`), or None."""
+        ...
+
 
 class SilentContext:
     """A context for calls from Python: never cancelled, keeps what was published."""
 
     cancelled = False
+    captures = None
 
     def __init__(self) -> None:
         self.published: dict[str, Mapping[str, Any]] = {}

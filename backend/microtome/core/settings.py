@@ -31,10 +31,11 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=512, description="Threads of the worker; 0 takes all cores.")
     inline: bool = Field(False, description="Run methods in the calling process (tests).")
     cache_bytes: int = Field(20 * 2**30, ge=2**20, description="Size at which the result cache starts to evict.")
-    spool_bytes: int = Field(
-        3 * 2**30,
-        ge=2**20,
-        description="Activations kept in memory during a pass; more go to a file in the data folder.",
+    scratch_bytes: int = Field(
+        0,
+        ge=0,
+        description="Activations kept in files of the data folder, for the question at hand and for the next one; what needs more is "
+        "computed in several passes. 0 takes a quarter of the free disk, at most 32 GiB.",
     )
     model_bytes: int = Field(
         0,

@@ -30,7 +30,9 @@ class WorkContext:
         publish: Callable[[str, Mapping[str, Any]], None],
         between: Callable[[], float] | None,
         limit_seconds: float,
+        captures: Any = None,
     ) -> None:
+        self.captures = captures
         self.run_id, self._runs, self._events = run_id, runs, events
         self._publish, self._between = publish, between
         self._limit = limit_seconds

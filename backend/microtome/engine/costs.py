@@ -7,42 +7,70 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from microtome.capture.pieces import bytes_per_unit, split
+from microtome.capture.scratch import scratch_budget
 from microtome.engine.plan import Plan
 
 _PER_UNIT = 24 * 1024  # bytes stored per unit beside its exemplar maps: statistics, histogram, counts of some concepts
 _SLOTS = 40
+_PROCESS = 512 * 2**20  # the worker itself
+_DIGITS = 180 * 1024  # bytes of memory per unit while its thresholds are found
 
 
 def estimate(
-    plan: Plan, stored: set[str], layers: Sequence[Row[Any]], missing: Sequence[Plan], queue: int, spool_limit: int
+    plan: Plan, stored: set[str], layers: Sequence[Row[Any]], missing: Sequence[Plan], queue: int, company: Sequence[Row[Any]]
 ) -> dict[str, Any]:
-    """The document of ``POST /runs/estimate``."""
-    cached = set(plan.keys) <= stored
+    """The document of ``POST /runs/estimate``.
+
+    Args:
+        company: runs under way or waiting that can share the pass.
+
+    Raises:
+        TooLarge: the activations of not even one unit fit the bound of scratch files.
+    """
+    if set(plan.keys) <= stored:
+        return {
+            "cached": True, "examples": 0, "layers": 0, "recorders": [], "passes": 0, "seconds": 0.0, "bytes": 0, "scratch_bytes": 0,
+            "memory_bytes": 0, "queue": queue, "note": "The answer is stored; nothing will be computed.",
+        }  # fmt: skip
     open_parts = [part for part, key in plan.parts if key not in stored]
-    names = set(open_parts) if plan.manifest["partition"] == "layers" else set(plan.subjects.layers)
+    by_layer = plan.manifest["partition"] == "layers"
+    names = set(open_parts) if by_layer else set(plan.subjects.layers)
     chosen = [row for row in layers if row.name in names]
-    count = examples_of(plan)
-    seconds = None if not cached and speed_of(plan) is None else 0.0
-    note = "The answer is stored; nothing will be computed."
-    if not cached:
-        seconds = seconds_of(plan)
-        seconds = seconds * _share_after(plan, layers) if seconds is not None else None
-        rate = speed_of(plan)
-        note = f"From {rate:.0f} images per second, measured when the model was added." if rate else "Speed not measured yet."
-        for required in missing:
-            extra = seconds_of(required)
-            seconds = seconds + extra if seconds is not None and extra is not None else None
-            note += f" {required.manifest['title']} is computed first."
-        if plan.parts and len(open_parts) < len(plan.parts):
-            note += f" {len(plan.parts) - len(open_parts)} of {len(plan.parts)} parts are stored already."
-    by_layer = plan.manifest["partition"] == "layers" and not cached
-    size = sum(row.units * (_PER_UNIT + _SLOTS * row.height * row.width * 4) for row in chosen) if by_layer else 0
-    spool = sum(count * row.units * row.height * row.width * 4 for row in chosen) if plan.manifest["cost"]["spool"] else 0
+    recorders = plan.manifest["cost"]["capture"]
+    groups = split(chosen, plan.examples, scratch_budget()) if recorders else []
+    passes = max(1, len(groups)) if recorders else 0
+    rate, seconds = speed_of(plan), seconds_of(plan, max(1, passes))
+    seconds = seconds * _share_after(plan, layers) if seconds is not None else None
+    notes = [f"From {rate:.0f} images per second, measured when the model was added." if rate else "Speed not measured yet."]
+    if passes > 1:
+        notes.append(
+            f"{passes} passes over the images: exact thresholds need all activations of a unit at once, and those of all layers are more "
+            "than MICROTOME_SCRATCH_BYTES allows."
+        )
+    for required in missing:
+        extra = seconds_of(required, 1)
+        seconds = seconds + extra if seconds is not None and extra is not None else None
+        notes.append(f"{required.manifest['title']} is computed first.")
+    if len(open_parts) < len(plan.parts):
+        notes.append(f"{len(plan.parts) - len(open_parts)} of {len(plan.parts)} parts are stored already.")
+    if company:
+        notes.append(f"Shares its pass with {_list([row.title for row in company])}, if that has not begun.")
+    rows = {row.name: row for row in chosen}
+    scratch = max((sum(bytes_per_unit(rows[p.layer], plan.examples) * p.units for p in group) for group in groups), default=0)
     weights = plan.subjects.model.description["bytes"] * 2 if plan.subjects.model is not None else 0
+    widest = max((row.units for row in chosen), default=0) if recorders else 0
     return {
-        "cached": cached, "examples": 0 if cached else count, "layers": len(chosen), "seconds": seconds, "bytes": size,
-        "memory_bytes": 0 if cached else weights + min(spool, spool_limit) + 512 * 2**20, "queue": queue, "note": note,
+        "cached": False, "examples": plan.examples, "layers": len(chosen), "recorders": list(recorders), "passes": passes,
+        "seconds": seconds,
+        "bytes": sum(row.units * (_PER_UNIT + _SLOTS * row.height * row.width * 4) for row in chosen) if by_layer else 0,
+        "scratch_bytes": scratch, "memory_bytes": weights + _PROCESS + widest * _DIGITS, "queue": queue, "note": " ".join(notes),
     }  # fmt: skip
+
+
+def _list(titles: Sequence[str]) -> str:
+    some = list(dict.fromkeys(titles))
+    return some[0] if len(some) == 1 else f"{', '.join(some[:-1])} and {some[-1]}"
 
 
 def _share_after(plan: Plan, layers: Sequence[Row[Any]]) -> float:
@@ -54,26 +82,17 @@ def _share_after(plan: Plan, layers: Sequence[Row[Any]]) -> float:
     return max(0.1, 1 - (place + 1) / len(layers))
 
 
-def examples_of(plan: Plan) -> int:
-    """Examples the run reads."""
-    if plan.subjects.probe is not None and plan.manifest["cost"]["per_probe"]:
-        total = int(plan.subjects.probe.description["examples"])
-        limits = [n for name in ("max_examples", "examples") if isinstance(n := plan.params.get(name), int)]
-        return min([total, *limits])
-    return 1 if "example" in plan.subjects.values else 0
-
-
 def speed_of(plan: Plan) -> float | None:
     rate = plan.subjects.model.description.get("images_per_second") if plan.subjects.model is not None else None
     return float(rate) if rate else None
 
 
-def seconds_of(plan: Plan) -> float | None:
-    """Seconds by the method's cost model, None without a measured speed."""
+def seconds_of(plan: Plan, passes: int) -> float | None:
+    """Seconds by the method's cost model, of which ``passes`` go over the examples; None without a measured speed."""
     rate, cost = speed_of(plan), plan.manifest["cost"]
     if rate is None:
         return None
     times = plan.params.get(cost["times"], 1) if cost["times"] else 1
     times = len(times) if isinstance(times, list) else times
-    count = examples_of(plan) if cost["per_probe"] else 1
-    return float(cost["passes"]) * float(times if isinstance(times, int | float) else 1) * count / rate
+    count = plan.examples if cost["per_probe"] else 1
+    return (float(cost["passes"]) + passes - 1) * float(times if isinstance(times, int | float) else 1) * count / rate

@@ -18,6 +18,7 @@ from microtome.core.errors import Conflict, Unavailable
 from microtome.core.settings import Settings
 from microtome.engine import system
 from microtome.engine.job import Job
+from microtome.engine.plan import pass_key
 from microtome.engine.probes import OpenProbes
 from microtome.engine.residency import Residency, default_budget
 from microtome.engine.together import claim_mates, execute_together
@@ -45,6 +46,7 @@ class Worker:
         device_used = self.workshop.device
         self.models = Residency(self.workshop.load_model, device_used, settings.model_bytes or default_budget(device_used))
         self.probes = OpenProbes(self.workshop, store.data_dir)
+        self.captures = self.workshop.captures(lambda *key: self.runs.waiting_parts(pass_key(*key)))
         self.active: list[str] = []  # ids of runs under way; nested interactive ones last
         self._unsaid: dict[str, Mapping[str, Any]] = {}  # endings the database could not take, by run
 

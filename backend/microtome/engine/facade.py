@@ -167,7 +167,8 @@ class Engine:
         stored = self.results.stored(plan.keys)
         layers = self.sources.layers(plan.subjects.model.id) if plan.subjects.model is not None else []
         missing = [r for r in plan.requires if set(r.keys) - self.results.stored(r.keys)]
-        return estimate(plan, stored, layers, missing, sum(self.runs.counts().values()), self.settings.spool_bytes)
+        company = self.runs.sharing(plan.pass_key) if plan.pass_key is not None else []
+        return estimate(plan, stored, layers, missing, sum(self.runs.counts().values()), company)
 
     def get(self, id: str) -> Row[Any]:
         return self.runs.get(id)
@@ -300,5 +301,5 @@ def _columns(plan: Plan) -> dict[str, Any]:
     return {
         "method": plan.manifest["id"], "title": plan.manifest["title"], "request_key": plan.request_key,
         "model": plan.subjects.values.get("model"), "subjects": plan.subjects.values, "params": plan.params,
-        "plan": plan.document(),
+        "plan": plan.document(), "pass_key": plan.pass_key,
     }  # fmt: skip

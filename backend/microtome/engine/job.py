@@ -46,7 +46,9 @@ class Job:
     def __init__(self, worker: Worker, row: Row[Any], between: Callable[[], float] | None) -> None:
         self.worker, self.row = worker, row
         self.passes = 0
-        self.context = WorkContext(row.id, worker.runs, worker.events, self.publish, between, worker.settings.run_seconds)
+        self.context = WorkContext(
+            row.id, worker.runs, worker.events, self.publish, between, worker.settings.run_seconds, worker.captures
+        )  # fmt: skip
         self._published: set[str] = set()
         self._began = time.monotonic()
         worker.active.append(row.id)

@@ -38,12 +38,33 @@ class Plan:
         return content_key({"keys": self.keys, "method": self.manifest["id"]})
 
     @property
+    def examples(self) -> int:
+        """Examples of the probe set that the run reads."""
+        if self.subjects.probe is not None and self.manifest["cost"]["per_probe"]:
+            total = int(self.subjects.probe.description["examples"])
+            limits = [n for name in ("max_examples", "examples") if isinstance(n := self.params.get(name), int)]
+            return min([total, *limits])
+        return 1 if "example" in self.subjects.values else 0
+
+    @property
+    def pass_key(self) -> str | None:
+        """Equal for runs that can share a pass of the model; None for what records nothing."""
+        if not self.manifest["cost"]["capture"]:
+            return None
+        return pass_key(self.subjects.hashes["model"], self.subjects.hashes["probe"], self.examples)
+
+    @property
     def built_keys(self) -> list[str]:
         return [key for parts in self.builds_on.values() for key in parts.values()]
 
     def document(self) -> dict[str, Any]:
         """What the worker needs, as JSON."""
         return {**self.subjects.plan, "builds_on": self.builds_on, "group_key": self.group_key, "hashes": self.subjects.hashes}
+
+
+def pass_key(model_hash: str, probe_hash: str, examples: int) -> str:
+    """Names a pass of a model over the first examples of a probe set."""
+    return content_key({"model": model_hash, "probe": probe_hash, "examples": examples})
 
 
 class Planner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,9 @@ class Workshop:
         from microtome.methods.registry import methods
 
         return dict(methods())
+
+    def captures(self, wanted: Callable[[str, str, int], Collection[str]]) -> Any:
+        """Where recorded activations are kept between runs; ``wanted`` names layers that waiting runs ask of the same examples."""
+        from microtome.capture.taken import Captures
+
+        return Captures(wanted=wanted)

@@ -56,14 +56,14 @@ class Cost:
 
     Seconds are ``passes`` x (value of parameter ``times``, if named) x (examples of the probe set, if ``per_probe``)
     / (images per second, measured when the model was added). ``after_layer``: only what follows the layer of ``units`` runs.
-    ``spool``: keeps activations of all layers during the pass.
+    ``capture``: names of what it records in a pass over the probe set; questions about the same examples share one pass.
     """
 
     passes: float = 1.0
     times: str = ""
     per_probe: bool = False
     after_layer: bool = False
-    spool: bool = False
+    capture: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

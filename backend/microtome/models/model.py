@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -100,6 +100,28 @@ class Model:
         return logits
 
     @contextmanager
+    def tapped(self, layers: Sequence[Layer], tap: Callable[[Layer, torch.Tensor], None]) -> Iterator[None]:
+        """Call ``tap`` with every layer's raw output in the forward passes made inside the block.
+
+        The tensor is the network's own: operations in place further on may change it, so what is to be kept must be copied.
+        """
+
+        def hook(layer: Layer) -> Any:
+            def note(_: nn.Module, __: Any, output: Any) -> None:
+                tensor = first_tensor(output)
+                assert tensor is not None
+                tap(layer, tensor)
+
+            return note
+
+        handles = [self.module(x).register_forward_hook(hook(x)) for x in layers]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
     def record(self, layers: Sequence[Layer], *, keep_graph: bool = False) -> Iterator[dict[str, torch.Tensor]]:
         """Record the raw outputs of ``layers`` in the forward passes made inside the block.
 
@@ -109,20 +131,11 @@ class Model:
         """
         recorded: dict[str, torch.Tensor] = {}
 
-        def hook(name: str) -> Any:
-            def note(_: nn.Module, __: Any, output: Any) -> None:
-                tensor = first_tensor(output)
-                assert tensor is not None
-                recorded[name] = tensor if keep_graph else tensor.detach().clone()
+        def note(layer: Layer, tensor: torch.Tensor) -> None:
+            recorded[layer.name] = tensor if keep_graph else tensor.detach().clone()
 
-            return note
-
-        handles = [self.module(x).register_forward_hook(hook(x.name)) for x in layers]
-        try:
+        with self.tapped(layers, note):
             yield recorded
-        finally:
-            for handle in handles:
-                handle.remove()
 
     @contextmanager
     def ablated(self, layer: Layer, units: Sequence[int], values: torch.Tensor | None = None) -> Iterator[None]:

@@ -149,6 +149,23 @@ class RunRepository:
             connection.execute(update(t.run).where(t.run.c.id.in_(ids)).values(**values))
             return list(connection.execute(select(t.run).where(t.run.c.id.in_(ids)).order_by(t.run.c.seq)))
 
+    def sharing(self, pass_key: str) -> list[Row[Any]]:
+        """Runs under way or waiting that can share a pass."""
+        query = select(t.run).where(t.run.c.pass_key == pass_key, t.run.c.state.in_(OPEN)).order_by(t.run.c.seq)
+        with self.store.read() as connection:
+            return list(connection.execute(query))
+
+    def waiting_parts(self, pass_key: str) -> set[str]:
+        """Names of the parts that waiting runs of this pass ask for and nobody has stored."""
+        query = (
+            select(t.run_part.c.part)
+            .join(t.run, t.run.c.id == t.run_part.c.run_id)
+            .outerjoin(t.result, t.result.c.key == t.run_part.c.key)
+            .where(t.run.c.pass_key == pass_key, t.run.c.state == "queued", t.result.c.key.is_(None))
+        )
+        with self.store.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def beat(self, ids: Sequence[str]) -> None:
         """Prolong the leases."""
         with self.store.write() as connection:

@@ -60,8 +60,11 @@ class Estimate(Out):
     cached: bool
     examples: int
     layers: int
+    recorders: list[str]
+    passes: int
     seconds: float | None
     bytes: int
+    scratch_bytes: int
     memory_bytes: int
     queue: int
     note: str

@@ -1,6 +1,5 @@
-"""Recorders: small mergeable accumulators, one file each.
+"""Recorders: small mergeable accumulators over the activations of one layer.
 
-A recorder has ``update(batch)``, ``merge(other)`` and ``finish()``. Because it merges, the same code runs on one device, on
-several, and on a cluster. Stage one recorders see activations as they come out of the network; stage two recorders need
-finished thresholds and read the spool.
+Each takes batches of float32 [B, units, height, width] with their labels. :class:`.look.Look` is fed while the network runs; the
+others come after it, from the activations that were kept.
 """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from microtome.capture.kernels import histogram_kernel
+from microtome.capture.arithmetic import Arithmetic
+from microtome.capture.recorders.batch import Batch
 
 BINS = 76
 
@@ -19,9 +20,8 @@ class Histogram:
         self._scale = np.divide(np.float32(BINS), width, out=np.zeros_like(width), where=width > 0)
         self._counts = np.zeros((len(minimum), BINS), np.int64)
 
-    def update(self, maps: npt.NDArray[np.float32]) -> None:
-        """float32 [B, units, height, width]."""
-        histogram_kernel(np.ascontiguousarray(maps), self._low, self._scale, self._counts)
+    def update(self, batch: Batch, do: Arithmetic) -> None:
+        do.histogram(batch.maps, self._low, self._scale, self._counts)
 
     def merge(self, other: Histogram) -> None:
         self._counts += other._counts

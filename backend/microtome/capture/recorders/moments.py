@@ -7,44 +7,62 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+#: Examples whose moments are summed up first. Blocks are merged in order, so the last bit does not depend on who counted them.
+BLOCK = 256
+Doubles = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class MomentStats:
     """Per unit over all examples and sites: float64 [units] each; population standard deviation."""
 
-    mean: npt.NDArray[np.float64]
-    std: npt.NDArray[np.float64]
-    minimum: npt.NDArray[np.float64]
-    maximum: npt.NDArray[np.float64]
+    mean: Doubles
+    std: Doubles
+    minimum: Doubles
+    maximum: Doubles
     count: int
 
 
-class Moments:
-    """Merges by Chan, Golub and LeVeque 1979: exact however the examples were split."""
+class _Block:
+    """Merges by Chan, Golub and LeVeque 1979."""
 
     def __init__(self, units: int) -> None:
         self.count = 0
         self.mean, self.squares = np.zeros(units), np.zeros(units)
-        self.minimum, self.maximum = np.full(units, np.inf), np.full(units, -np.inf)
 
-    def update(
-        self, mean: npt.NDArray[np.float64], squares: npt.NDArray[np.float64], low: npt.NDArray, high: npt.NDArray, cells: int
-    ) -> None:
-        """Maps by their own moments, [B, units] each: mean, sum of squared deviations, extremes; ``cells`` values per map."""
-        for row in range(len(mean)):
-            self._add(cells, mean[row], squares[row], low[row], high[row])
-
-    def _add(self, count: int, mean: npt.NDArray, squares: npt.NDArray, low: npt.NDArray, high: npt.NDArray) -> None:
+    def add(self, count: int, mean: Doubles, squares: Doubles) -> None:
         total = self.count + count
         shift = mean - self.mean
         self.mean = self.mean + shift * (count / total)
         self.squares = self.squares + squares + shift**2 * (self.count * count / total)
-        self.minimum, self.maximum = np.minimum(self.minimum, low), np.maximum(self.maximum, high)
         self.count = total
 
+
+class Moments:
+    """Examples must arrive in order within a block of BLOCK examples; blocks may be spread over several recorders."""
+
+    def __init__(self, units: int) -> None:
+        self._units = units
+        self._blocks: dict[int, _Block] = {}
+        self.minimum, self.maximum = np.full(units, np.inf), np.full(units, -np.inf)
+
+    def update(self, start: int, mean: Doubles, squares: Doubles, low: npt.NDArray, high: npt.NDArray, cells: int) -> None:
+        """Maps of the examples from ``start`` on by their own moments, [B, units] each; ``cells`` values per map."""
+        for row in range(len(mean)):
+            block = self._blocks.setdefault((start + row) // BLOCK, _Block(self._units))
+            block.add(cells, mean[row], squares[row])
+        self.minimum = np.minimum(self.minimum, low.min(axis=0))
+        self.maximum = np.maximum(self.maximum, high.max(axis=0))
+
     def merge(self, other: Moments) -> None:
-        if other.count:
-            self._add(other.count, other.mean, other.squares, other.minimum, other.maximum)
+        shared = self._blocks.keys() & other._blocks.keys()
+        if shared:
+            raise ValueError(f"blocks {sorted(shared)[:5]} were recorded twice; split examples at multiples of {BLOCK}")
+        self._blocks |= other._blocks
+        self.minimum, self.maximum = np.minimum(self.minimum, other.minimum), np.maximum(self.maximum, other.maximum)
 
     def finish(self) -> MomentStats:
-        return MomentStats(self.mean, np.sqrt(self.squares / max(self.count, 1)), self.minimum, self.maximum, self.count)
+        whole = _Block(self._units)
+        for _, block in sorted(self._blocks.items()):
+            whole.add(block.count, block.mean, block.squares)
+        return MomentStats(whole.mean, np.sqrt(whole.squares / max(whole.count, 1)), self.minimum, self.maximum, whole.count)

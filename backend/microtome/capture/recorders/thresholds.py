@@ -1,28 +1,34 @@
-"""Exact thresholds at a grid of quantiles (DESIGN section 13).
+"""Exact thresholds at a grid of quantiles (DESIGN section 13), in memory that does not grow with the examples.
 
 The threshold of a unit at quantile q is the smallest attainable value such that at most a share 1 - q of its activations is
 strictly above it: with M values and k = floor((1 - q) M), the (k + 1)-th largest.
+
+Floats in ascending order are numbers of 32 bits, so the (k + 1)-th largest is found digit by digit (radix selection): counts
+of the first digit say in which one it lies, counts of the second digit among those say the next, and so on. Counts merge,
+whoever made them.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from microtome.capture.kernels import collect_above, sample_unit
+from microtome.capture.arithmetic import DIGITS, NONE, Arithmetic, kernels
+from microtome.capture.labels import blank
+from microtome.capture.recorders.batch import Batch
+from microtome.capture.recorders.look import Look
 
 FloatArray = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
-#: Offered quantiles, dense where thresholds are chosen; every ratio of neighbouring shares is at most about 1.6.
+#: Offered quantiles, dense where thresholds are chosen; every ratio of neighbouring shares is at most 2.
 GRID: tuple[float, ...] = (
-    0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9965, 0.998, 0.9985, 0.999, 0.9993,
-    0.9995, 0.9997, 0.9998, 0.9999,
+    0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9965, 0.998, 0.9985, 0.999, 0.9993, 0.9995, 0.9997, 0.9998, 0.9999,
 )  # fmt: skip
-_SAMPLE = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,49 +48,85 @@ def allowed_above(quantile: float, count: int) -> int:
     return int((1 - Fraction(str(quantile))) * count)
 
 
-def _of_unit(maps: FloatArray, unit: int, allowed: list[int]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Thresholds and numbers strictly above, of one unit; ``allowed`` falls as quantiles rise."""
-    count = maps.shape[0] * maps.shape[2] * maps.shape[3]
-    most = max(allowed)
-    # Sorting everything is wasteful: keep what lies above a bound guessed from a sample, and check that it was enough.
-    step = max(1, count // _SAMPLE)
-    share = min(1.0, 1.3 * (most + 1) / count + 0.02)
-    sample = np.empty(-(-count // step), np.float32)
-    sample_unit(maps, unit, step, sample)
-    place = int((1 - share) * (len(sample) - 1))
-    bound = np.partition(sample, place)[place]
-    buffer = np.empty(min(count, int(1.5 * share * count)) + maps.shape[3] + 1, np.float32)
-    found = collect_above(maps, unit, bound, buffer)
-    kept = buffer[: max(found, 0)]
-    if found <= most:
-        values = maps[:, unit].reshape(-1)
-        if found >= 0 and values.min() == bound:  # all the rest equals the bound: a unit that is often exactly zero
-            kept = np.append(kept, np.full(most + 1 - len(kept), bound, np.float32))
-        else:
-            kept = np.partition(values, count - most - 1)[count - most - 1 :]
-    ordered = np.sort(kept)
-    thresholds = ordered[[len(ordered) - 1 - k for k in allowed]]
-    above = len(ordered) - np.searchsorted(ordered, thresholds, side="right")
-    return thresholds, above
+class SecondDigits:
+    """``counts`` int64 [units, slots, 2**10] of the second digit, for first digits with a slot in ``table`` [units, 2**12]."""
+
+    def __init__(self, table: npt.NDArray[np.uint8], slots: int) -> None:
+        self._table = table
+        self.counts = np.zeros((len(table), slots, 1 << DIGITS[1]), np.int64)
+
+    def update(self, batch: Batch, do: Arithmetic) -> None:
+        do.second_digits(batch.maps, self._table, self.counts)
+
+    def merge(self, other: SecondDigits) -> None:
+        self.counts += other.counts
 
 
-def exact_thresholds(maps: FloatArray, grid: tuple[float, ...], threads: int = 2) -> Thresholds:
-    """Thresholds of every unit.
+class ThirdDigits:
+    """``counts`` int64 [units, slots, 2**10] of the last digit, for second digits with a slot in ``second``."""
+
+    def __init__(self, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], slots: int) -> None:
+        self._table, self._second = table, second
+        self.counts = np.zeros((len(table), slots, 1 << DIGITS[2]), np.int64)
+
+    def update(self, batch: Batch, do: Arithmetic) -> None:
+        do.third_digits(batch.maps, self._table, self._second, self.counts)
+
+    def merge(self, other: ThirdDigits) -> None:
+        self.counts += other.counts
+
+
+def _slots(*digits: Ints) -> Ints:
+    """Numbers of the distinct digits of each unit; they do not fall along the grid, so equal ones are neighbours."""
+    changed = np.zeros(digits[0].shape, np.int64)
+    for digit in digits:
+        changed[:, 1:] |= digit[:, 1:] != digit[:, :-1]
+    return np.cumsum(changed, axis=1)
+
+
+def select(tops: Ints, grid: tuple[float, ...], count_second: Callable, count_third: Callable) -> Thresholds:
+    """Thresholds from counts of first digits, asking for the counts of further ones.
 
     Args:
-        maps: float32 [examples, units, height, width].
+        tops: int64 [units, 2**12].
         grid: ascending quantiles in (0, 1).
+        count_second: feeds a :class:`SecondDigits` with everything and returns it; ``count_third`` a :class:`ThirdDigits`.
     """
-    examples, units, height, width = maps.shape
-    count = examples * height * width
-    allowed = [allowed_above(q, count) for q in grid]
-    values = np.empty((units, len(grid)), np.float32)
-    above = np.empty((units, len(grid)), np.int64)
+    units, points = len(tops), len(grid)
+    total = int(tops[0].sum()) if units else 0
+    row = np.arange(units)[:, None]
+    left = np.tile(np.array([allowed_above(q, total) for q in grid], np.int64), (units, 1))
+    above = np.zeros((units, points), np.int64)
+    first, middle, last = (np.empty((units, points), np.int64) for _ in DIGITS)
 
-    def one(unit: int) -> None:
-        values[unit], above[unit] = _of_unit(maps, unit, allowed)
+    kernels.descend(tops[:, None], np.zeros_like(first), left, first, above)
+    slot = _slots(first)
+    table = np.full(tops.shape, NONE, np.uint8)
+    table[row, first] = slot
+    seconds = count_second(SecondDigits(table, int(slot.max(initial=0)) + 1))
 
-    # The kernels and numpy's sort release the interpreter lock.
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(one, range(units)))
-    return Thresholds(grid, values, above / count)
+    kernels.descend(seconds.counts, slot, left, middle, above)
+    deep = _slots(first, middle)
+    second = np.full(seconds.counts.shape, NONE, np.uint8)
+    second[row, slot, middle] = deep
+    thirds = count_third(ThirdDigits(table, second, int(deep.max(initial=0)) + 1))
+
+    kernels.descend(thirds.counts, deep, left, last, above)
+    keys = (first << (DIGITS[1] + DIGITS[2])) | (middle << DIGITS[2]) | last
+    ordered = (keys - 2**31).astype(np.int32)
+    values = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).astype(np.int32).view(np.float32)
+    return Thresholds(grid, values, above / max(total, 1))
+
+
+def exact_thresholds(maps: FloatArray, grid: tuple[float, ...], do: Arithmetic) -> Thresholds:
+    """Thresholds of every unit of activations in memory, float32 [examples, units, height, width]."""
+    examples, units = maps.shape[:2]
+    batch = Batch(0, np.ascontiguousarray(maps), blank(examples, (1, 1)))
+    look = Look(units)
+    look.update(0, batch.maps, np.empty((units, examples), np.float32), np.empty((units, examples), np.int32), do)
+
+    def count(recorder):  # type: ignore[no-untyped-def]
+        recorder.update(batch, do)
+        return recorder
+
+    return select(look.tops, grid, count, count)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from microtome.capture.run import BATCH, forward_pass, image_batches
+from microtome.capture.taken import captured
 from microtome.core.classes import match_classes
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput, MicrotomeError
@@ -66,22 +66,18 @@ class Params(MethodParams):
     params=Params,
     example_params=Params(max_examples=6),
     cite="softmax of the model's logits",
-    cost=Cost(passes=1.0, per_probe=True),
+    cost=Cost(passes=1.0, per_probe=True, capture=("logits",)),
 )
 def predictions(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Probability of every class for every example, and the accuracy per class where classes match by name.
 
     The 95 % interval of an accuracy is Wilson's.
     """
-    indices = list(range(min(len(probe), params.max_examples or len(probe))))
-    out = np.zeros((len(indices), len(model.classes)), np.float32)
-
-    def observe(start: int, logits: torch.Tensor, _: dict[str, torch.Tensor]) -> None:
-        out[start : start + len(logits)] = logits.double().softmax(1).float().cpu().numpy()
-
-    forward_pass(model, image_batches(model, probe, indices, BATCH), len(indices), [], observe, run)
+    examples = min(len(probe), params.max_examples or len(probe))
+    with captured(model, probe, [], examples, run) as taken:
+        out = torch.from_numpy(np.array(taken.logits())).double().softmax(1).float().numpy()
     mapping = match_classes(probe.classes, model.classes)
-    labels = [probe.label(i) for i in indices]
+    labels = [probe.label(i) for i in range(examples)]
     truth = np.array([-1 if y is None else mapping.get(y, -1) for y in labels])
     right = out.argmax(1) == truth
     scores = [_accuracy("all classes", right[truth >= 0], 1 / max(len(model.classes), 1))] if (truth >= 0).any() else []
@@ -94,7 +90,7 @@ def predictions(*, model: Model, probe: ProbeSet, params: Params, run: RunContex
             quantity="probability", arrays={"values": out},
         ),
         "accuracy": Scorecard(
-            title="Accuracy", scores=scores, facts={"images": len(indices), "matched_classes": len(mapping)},
+            title="Accuracy", scores=scores, facts={"images": examples, "matched_classes": len(mapping)},
             note="" if mapping else "No class of the probe set has the name of a class of the model, so accuracy is not defined.",
         ),
     }  # fmt: skip

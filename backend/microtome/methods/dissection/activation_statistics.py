@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import numpy.typing as npt
 from pydantic import Field
 
-from microtome.capture.kernels import set_threads
-from microtome.capture.recorders.histogram import Histogram
-from microtome.capture.recorders.thresholds import GRID, exact_thresholds
+from microtome.capture.recorders.moments import MomentStats
+from microtome.capture.recorders.thresholds import GRID, Thresholds
+from microtome.capture.taken import View, captured
 from microtome.core.context import RunContext
-from microtome.core.settings import settings
 from microtome.methods.contract import Cost, MethodParams, method
-from microtome.methods.dissection.pass_ import run_pass
+from microtome.methods.dissection.facts import by_layer, join_arrays
 from microtome.methods.dissection.tables import activation_result, statistics_columns
 from microtome.models.model import Model
 from microtome.probes import ProbeSet
@@ -31,8 +31,9 @@ class Params(MethodParams):
     partition="layers",
     params=Params,
     example_params=Params(max_examples=8),
+    version="2",
     cite="moments: Chan, Golub, LeVeque 1979; quantiles exact by selection",
-    cost=Cost(passes=1.3, per_probe=True, spool=True),
+    cost=Cost(passes=1.1, per_probe=True, capture=("moments", "thresholds", "histograms")),
 )
 def activation_statistics(  # type: ignore[no-untyped-def]
     *, model: Model, probe: ProbeSet, layers: list[str] | None = None, params: Params, run: RunContext
@@ -42,17 +43,20 @@ def activation_statistics(  # type: ignore[no-untyped-def]
     Over all examples and sites at the layer's own resolution, in the activation's own unit.
     """
     chosen = [model.layer(name) for name in layers] if layers else model.default_layers()
-    indices = list(range(min(len(probe), params.max_examples or len(probe))))
-    set_threads(settings().threads)
-    with run_pass(model, probe, chosen, indices, run) as done:
-        for number, layer in enumerate(chosen):
-            run.check()
-            maps, (moments, _, _) = done.spool[layer.name], done.summaries[layer.name].finish()
-            thresholds = exact_thresholds(maps, GRID)
-            histogram = Histogram(moments.minimum, moments.maximum)
-            histogram.update(maps)
+    examples = min(len(probe), params.max_examples or len(probe))
+
+    def measure(view: View) -> dict[str, npt.NDArray]:
+        moments, thresholds, (edges, counts) = view.moments(), view.thresholds(GRID), view.histogram()
+        return {
+            "mean": moments.mean, "std": moments.std, "minimum": moments.minimum, "maximum": moments.maximum,
+            "values": thresholds.values, "attained": thresholds.attained, "edges": edges, "counts": counts,
+        }  # fmt: skip
+
+    with captured(model, probe, chosen, examples, run) as taken:
+        for layer, a in by_layer(taken, measure, join_arrays, len(chosen), run):
+            moments = MomentStats(a["mean"], a["std"], a["minimum"], a["maximum"], examples * layer.height * layer.width)
             units = UnitTable.of(title=f"Activations of {layer.label}", layer=layer.name, columns=statistics_columns(moments))
-            run.publish(layer.name, {"units": units, "activation": activation_result(layer, histogram.finish(), thresholds)})
-            done.spool.drop(layer.name)
-            run.progress(number + 1, len(chosen), "layers")
+            thresholds = Thresholds(GRID, a["values"], a["attained"])
+            activation = activation_result(layer, (a["edges"], a["counts"]), thresholds)
+            run.publish(layer.name, {"units": units, "activation": activation})
     return {}

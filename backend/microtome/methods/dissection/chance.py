@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from microtome.capture.kernels import bilinear_grid, permuted_kernel
+from microtome.capture.labels import LabelCodes
+from microtome.capture.recorders.permuted import Permuted
 from microtome.capture.recorders.tally import ConceptAreas
+from microtome.capture.taken import View
 from microtome.core.context import RunContext
 
 _UNITS = 16
 
 
 def permutation_chance(
-    maps: npt.NDArray[np.float32],
+    view: View,
     thresholds: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.uint16],
+    labels: LabelCodes,
     concepts: ConceptAreas,
     permutations: int,
     seed: int,
@@ -26,18 +28,13 @@ def permutation_chance(
     The shape and size of masks and labels stay as they are; only their belonging together is broken (DESIGN section 13).
     """
     generator = np.random.default_rng(seed)
-    partner = np.stack([generator.permutation(len(maps)) for _ in range(permutations)]).astype(np.int32)
-    rows = bilinear_grid(maps.shape[2], labels.shape[2])
-    columns = bilinear_grid(maps.shape[3], labels.shape[3])
-    best = np.empty((maps.shape[1], permutations))
-    for start in range(0, maps.shape[1], _UNITS):
-        run.check()
-        run.progress(start, maps.shape[1], "units permuted")
-        part = np.ascontiguousarray(maps[:, start : start + _UNITS])
-        areas = np.zeros((part.shape[1], permutations), np.int64)
-        shared = np.zeros((part.shape[1], permutations, len(concepts.areas) + 1), np.int64)
-        permuted_kernel(part, thresholds[start : start + _UNITS], labels, partner, *rows, *columns, areas, shared)
-        both = shared[:, :, 1:].astype(np.float64)
-        union = areas[:, :, None] + concepts.areas[None, None, :] - both
-        best[start : start + _UNITS] = np.divide(both, union, out=np.zeros_like(both), where=union > 0).max(axis=2)
+    partner = np.stack([generator.permutation(len(labels)) for _ in range(permutations)]).astype(np.int32)
+    best = np.empty((view.units, permutations))
+    for start in range(0, view.units, _UNITS):
+        run.progress(start, view.units, "units permuted")
+        block = (start, min(start + _UNITS, view.units))
+        counted = view.record(Permuted(thresholds[slice(*block)], labels, partner, len(concepts.areas)), units=block)[0]
+        both = counted.shared[:, :, 1:].astype(np.float64)
+        union = counted.areas[:, :, None] + concepts.areas[None, None, :] - both
+        best[slice(*block)] = np.divide(both, union, out=np.zeros_like(both), where=union > 0).max(axis=2)
     return np.quantile(best, 0.95, axis=1)

@@ -5,26 +5,21 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from microtome.capture.kernels import set_threads
-from microtome.capture.recorders.exemplars import BANDS, choose_exemplars
-from microtome.capture.recorders.histogram import Histogram
-from microtome.capture.recorders.tally import ConceptAreas, Tally
-from microtome.capture.recorders.thresholds import GRID, exact_thresholds
-from microtome.capture.run import label_size, read_labels
+from microtome.capture.recorders.exemplars import BANDS, band_names, choose_exemplars
+from microtome.capture.recorders.tally import ConceptAreas
+from microtome.capture.recorders.thresholds import GRID
+from microtome.capture.run import label_size
+from microtome.capture.taken import Taken, View, captured
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
-from microtome.core.settings import settings
 from microtome.methods.contract import Cost, MethodParams, method
 from microtome.methods.dissection.chance import permutation_chance
-from microtome.methods.dissection.pass_ import Pass, run_pass
-from microtome.methods.dissection.tables import LayerFacts, layer_results
-from microtome.models.layers import Layer
+from microtome.methods.dissection.facts import LayerFacts, UnitFacts, by_layer
+from microtome.methods.dissection.tables import layer_results
 from microtome.models.model import Model
 from microtome.probes import ProbeSet
 from microtome.results import Distribution, Gallery, Matrix, Scorecard, UnitTable
 from microtome.results.iou import MIN_IOU
-
-_CHUNK = 64
 
 
 class Params(MethodParams):
@@ -54,8 +49,9 @@ class Params(MethodParams):
     partition="layers",
     params=Params,
     example_params=Params(max_examples=12, exemplars=2),
+    version="2",
     cite="Bau, Zhou, Khosla, Oliva, Torralba 2017, arXiv:1704.05796",
-    cost=Cost(passes=2.0, per_probe=True, spool=True),
+    cost=Cost(passes=1.2, per_probe=True, capture=("moments", "peaks", "thresholds", "histograms", "counts", "exemplars")),
 )
 def dissection(*, model: Model, probe: ProbeSet, layers: list[str] | None = None, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Activation statistics, exact exemplars, exact thresholds and the IoU of every unit with every concept.
@@ -73,59 +69,49 @@ def dissection(*, model: Model, probe: ProbeSet, layers: list[str] | None = None
     if 0 < params.permutations < 200:
         raise InvalidInput("A chance level needs at least 200 permutations, or 0 for none.", field="params.permutations")
     chosen = [model.layer(name) for name in layers] if layers else model.default_layers()
-    indices = list(range(min(len(probe), params.max_examples or len(probe))))
-    if len(indices) < 2:
+    examples = min(len(probe), params.max_examples or len(probe))
+    if examples < 2:
         raise InvalidInput("A dissection needs at least two examples.", field="params.max_examples")
-    set_threads(settings().threads)
-    with run_pass(model, probe, chosen, indices, run) as done:
-        size = label_size(model.preprocess.size)
-        labels = read_labels(model, probe, indices, size, run) if probe.concepts else None
-        concepts = len(probe.concepts)
-        areas = (
-            ConceptAreas.of(labels, concepts)
-            if labels is not None
-            else ConceptAreas(np.zeros(0, np.int64), len(indices) * size[0] * size[1])
-        )
-        for number, layer in enumerate(chosen):
-            run.progress(number, len(chosen), "layers counted")
-            results = _one_layer(model, probe, layer, done, labels, areas, size, params, run)
-            run.publish(layer.name, results)
-            done.spool.drop(layer.name)
-            run.progress(number + 1, len(chosen), "layers counted")
+    size = label_size(model.preprocess.size)
+    with captured(model, probe, chosen, examples, run) as taken:
+
+        def areas() -> ConceptAreas:
+            if probe.concepts:
+                return taken.areas(len(probe.concepts))
+            return ConceptAreas(np.zeros(0, np.int64), examples * size[0] * size[1])
+
+        measured = by_layer(taken, lambda view: _measure(view, taken, areas(), params, run), UnitFacts.join, len(chosen), run)
+        for layer, units in measured:
+            facts = LayerFacts(
+                layer=layer, units=units, areas=areas(), input_size=model.preprocess.size, concepts=[c.key for c in probe.concepts],
+                examples=examples, bands=band_names(min(params.exemplars, examples)),
+            )  # fmt: skip
+            run.publish(layer.name, layer_results(facts, params.quantile, params.min_iou, params.permutations, kept=taken.bytes))
     return {}
 
 
-def _one_layer(model, probe, layer: Layer, done: Pass, labels, areas: ConceptAreas, size, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
-    """All results of one layer, from its spooled activations."""
-    maps = done.spool[layer.name]
-    thresholds = exact_thresholds(maps, GRID)
-    moments, peaks, sites = done.summaries[layer.name].finish()
-    if not np.isfinite(moments.minimum).all() or not np.isfinite(moments.maximum).all():
-        broken = np.flatnonzero(~np.isfinite(moments.maximum) | ~np.isfinite(moments.minimum))
+def _measure(view: View, taken: Taken, areas: ConceptAreas, params: Params, run: RunContext) -> UnitFacts:
+    """Everything about the units of a view. Without concept masks the tally still counts positions above every threshold."""
+    moments = view.moments()
+    bad = np.flatnonzero(~np.isfinite(moments.maximum) | ~np.isfinite(moments.minimum))
+    if len(bad):
         raise InvalidInput(
-            f"{layer.label} gives values that are not finite, in units {broken[:5].tolist()}. The weights or the "
-            "preprocessing are wrong; nothing was stored for this layer.",
+            f"{view.layer.label} gives values that are not finite, in units {(bad[:5] + view.piece.start).tolist()}. The weights or "
+            "the preprocessing are wrong; nothing was stored for this layer.",
             field="model",
         )
-    histogram = Histogram(moments.minimum, moments.maximum)
-    # Without concept masks the tally still counts images and positions above every threshold.
-    tally = Tally(thresholds.values, len(probe.concepts), size)
-    blank = np.zeros((_CHUNK, 1, *size), np.uint16)
-    for start, part in done.spool.chunks(layer.name, _CHUNK):
-        run.check()
-        histogram.update(part)
-        tally.update(part, blank[: len(part)] if labels is None else labels[start : start + len(part)])
-    counts = tally.finish()
+    thresholds = view.thresholds(GRID)
+    counts = view.tally(thresholds.values, len(areas.areas))
     chance = None
-    if params.permutations and labels is not None:
+    if params.permutations and len(areas.areas):
         point = thresholds.at(params.quantile)
-        chance = permutation_chance(maps, thresholds.values[:, point], labels, areas, params.permutations, params.seed, run)
+        chance = permutation_chance(
+            view, thresholds.values[:, point], taken.labels(), areas, params.permutations, params.seed, run
+        )  # fmt: skip
+    peaks, sites = view.peaks()
     bands = np.stack([thresholds.values[:, thresholds.at(q)] for q in BANDS], axis=1)
-    slots, band_names = choose_exemplars(peaks, bands, params.exemplars, params.seed)
-    units = np.arange(layer.units)[:, None]
-    facts = LayerFacts(
-        layer=layer, thresholds=thresholds, moments=moments, counts=counts, areas=areas, histogram=histogram.finish(), peaks=peaks,
-        slots=slots, bands=band_names, sites=sites, slot_maps=maps[slots, units],
-        input_size=model.preprocess.size, concepts=[c.key for c in probe.concepts], chance_best=chance,
+    slots = choose_exemplars(peaks, bands, params.exemplars, params.seed)
+    return UnitFacts(
+        thresholds=thresholds, moments=moments, counts=counts, histogram=view.histogram(), peaks=peaks, slots=slots,
+        slot_sites=np.take_along_axis(sites, slots, axis=1), slot_maps=view.maps(slots), chance_best=chance,
     )  # fmt: skip
-    return layer_results(facts, params.quantile, params.min_iou, params.permutations, spooled=done.spool.bytes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from microtome.capture.recorders.exemplars import BANDS, choose_exemplars
-from microtome.capture.recorders.thresholds import exact_thresholds
+from microtome.capture.recorders.exemplars import BANDS, band_names, choose_exemplars
+from microtome.capture.taken import View, captured
 from microtome.core.context import RunContext
 from microtome.methods.contract import Cost, MethodParams, method
-from microtome.methods.dissection.pass_ import run_pass
+from microtome.methods.dissection.facts import by_layer, join_arrays
 from microtome.methods.dissection.tables import gallery_result
 from microtome.models.model import Model
 from microtome.probes import ProbeSet
@@ -32,8 +33,9 @@ class Params(MethodParams):
     partition="layers",
     params=Params,
     example_params=Params(count=2, max_examples=8),
+    version="2",
     cite="Zhou, Khosla, Lapedriza, Oliva, Torralba 2015, arXiv:1412.6856",
-    cost=Cost(passes=1.2, per_probe=True, spool=True),
+    cost=Cost(passes=1.1, per_probe=True, capture=("peaks", "thresholds", "exemplars")),
 )
 def exemplars(*, model: Model, probe: ProbeSet, layers: list[str] | None = None, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """The examples with the largest activation of every unit, exactly, with the place of the maximum and lower bands.
@@ -41,16 +43,19 @@ def exemplars(*, model: Model, probe: ProbeSet, layers: list[str] | None = None,
     Equal maxima are ordered by example; a band holds the examples whose peak lies closest to the band's threshold.
     """
     chosen = [model.layer(name) for name in layers] if layers else model.default_layers()
-    indices = list(range(min(len(probe), params.max_examples or len(probe))))
-    with run_pass(model, probe, chosen, indices, run) as done:
-        for number, layer in enumerate(chosen):
-            run.check()
-            maps = done.spool[layer.name]
-            _, peaks, sites = done.summaries[layer.name].finish()
-            slots, bands = choose_exemplars(peaks, exact_thresholds(maps, tuple(sorted(BANDS))).values[:, ::-1], params.count, params.seed)
-            units = np.arange(layer.units)[:, None]
-            gallery = gallery_result(layer, slots, bands, peaks, sites, maps[slots, units], model.preprocess.size)
+    examples = min(len(probe), params.max_examples or len(probe))
+
+    def measure(view: View) -> dict[str, npt.NDArray]:
+        peaks, sites = view.peaks()
+        slots = choose_exemplars(peaks, view.thresholds(tuple(sorted(BANDS))).values[:, ::-1], params.count, params.seed)
+        return {
+            "slots": slots, "activation": np.take_along_axis(peaks, slots, axis=1),
+            "sites": np.take_along_axis(sites, slots, axis=1), "maps": view.maps(slots),
+        }  # fmt: skip
+
+    with captured(model, probe, chosen, examples, run) as taken:
+        for layer, a in by_layer(taken, measure, join_arrays, len(chosen), run):
+            names = band_names(min(params.count, examples))
+            gallery = gallery_result(layer, a["slots"], names, a["activation"], a["sites"], a["maps"], model.preprocess.size)
             run.publish(layer.name, {"exemplars": gallery})
-            done.spool.drop(layer.name)
-            run.progress(number + 1, len(chosen), "layers")
     return {}

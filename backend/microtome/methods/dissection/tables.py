@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from microtome.capture.recorders.moments import MomentStats
-from microtome.capture.recorders.tally import ConceptAreas, Counts
 from microtome.capture.recorders.thresholds import GRID, Thresholds
+from microtome.methods.dissection.facts import LayerFacts
 from microtome.models.layers import Layer
 from microtome.results import Column, ColumnType, Distribution, Gallery, Matrix, Result, Scorecard, UnitTable
 from microtome.results.iou import scores
-
-
-@dataclass(frozen=True, slots=True)
-class LayerFacts:
-    """Everything measured on one layer. ``slots`` int [units, n] of examples; ``sites`` and ``slot_maps`` belong to them."""
-
-    layer: Layer
-    thresholds: Thresholds
-    moments: MomentStats
-    counts: Counts
-    areas: ConceptAreas
-    histogram: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
-    peaks: npt.NDArray[np.float32]
-    slots: npt.NDArray[np.int32]
-    bands: list[str]
-    sites: npt.NDArray[np.int32]
-    slot_maps: npt.NDArray[np.float32]
-    input_size: tuple[int, int]
-    concepts: list[str]
-    chance_best: npt.NDArray[np.float64] | None
 
 
 def _column(name: str, title: str, values: Any, type_: ColumnType = "number") -> Column:
@@ -68,28 +47,27 @@ def gallery_result(
     layer: Layer,
     slots: npt.NDArray[np.int32],
     bands: list[str],
-    peaks: npt.NDArray[np.float32],
+    activation: npt.NDArray[np.float32],
     sites: npt.NDArray[np.int32],
-    slot_maps: npt.NDArray[np.float32],
+    maps: npt.NDArray[np.float32],
     input_size: tuple[int, int],
 ) -> Gallery:
-    """Exemplars of a layer; ``peaks`` and ``sites`` are [examples, units], ``slot_maps`` [units, slots, h, w]."""
-    units = np.arange(layer.units)[:, None]
-    place = sites[slots, units]
+    """Exemplars of a layer; all arrays are [units, slots, ...]."""
     return Gallery(
         title=f"Exemplars of {layer.label}", layer=layer.name, bands=bands, input_size=input_size,
         arrays={
-            "example": slots, "activation": peaks[slots, units],
-            "site": np.stack([place // layer.width, place % layer.width], axis=-1).astype(np.int32),
-            "maps": np.ascontiguousarray(slot_maps, dtype=np.float32),
+            "example": slots, "activation": activation,
+            "site": np.stack([sites // layer.width, sites % layer.width], axis=-1).astype(np.int32),
+            "maps": np.ascontiguousarray(maps, dtype=np.float32),
         },
     )  # fmt: skip
 
 
-def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutations: int, *, spooled: int) -> dict[str, Result]:
+def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutations: int, *, kept: int) -> dict[str, Result]:
     """Named results of a layer: units, iou, activation, exemplars, peaks, summary."""
-    layer, counts, moments = facts.layer, facts.counts, facts.moments
-    point = facts.thresholds.at(quantile)
+    layer, units = facts.layer, facts.units
+    counts, moments, thresholds = units.counts, units.moments, units.thresholds
+    point = thresholds.at(quantile)
     constant = moments.minimum == moments.maximum
     score = scores(counts.shared[:, :, point], counts.unit_areas[:, point], facts.areas.areas, facts.areas.positions)
     has_concepts = bool(facts.concepts)
@@ -100,20 +78,20 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
         return values[row, best] if has_concepts else np.zeros(layer.units)
 
     best_iou = pick(score.iou)
-    chance = pick(score.chance) if facts.chance_best is None else facts.chance_best
+    chance = pick(score.chance) if units.chance_best is None else units.chance_best
     detector = has_concepts & (best_iou > min_iou) & (best_iou > chance) & ~constant
     named = [facts.concepts[b] if has_concepts and i > 0 else None for b, i in zip(best, best_iou, strict=True)]
     expected = 1 - quantile
-    attained = facts.thresholds.attained[:, point]
+    attained = thresholds.attained[:, point]
     table = UnitTable.of(
         title=f"Units of {layer.label}",
         note=_chance_note(permutations),
         layer=layer.name,
         columns=[
             *statistics_columns(moments),
-            _column("threshold", f"Threshold at quantile {quantile}", facts.thresholds.values[:, point].astype(float)),
+            _column("threshold", f"Threshold at quantile {quantile}", thresholds.values[:, point].astype(float)),
             _column("attained", "Share of positions above", attained),
-            _column("density", "Share of images above", (facts.peaks > facts.thresholds.values[:, point]).mean(axis=0)),
+            _column("density", "Share of images above", (units.peaks > thresholds.values[:, point, None]).mean(axis=1)),
             _column("dead", "Never fires", constant, type_="flag"),
             _column("constant", "Never varies", constant, type_="flag"),
             # Fewer positions than asked for lie above: many share the threshold's very value.
@@ -129,14 +107,15 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
     )
     results: dict[str, Result] = {
         "units": table,
-        "activation": activation_result(layer, facts.histogram, facts.thresholds),
+        "activation": activation_result(layer, units.histogram, thresholds),
         "exemplars": gallery_result(
-            layer, facts.slots, facts.bands, facts.peaks, facts.sites, facts.slot_maps, facts.input_size
+            layer, units.slots, facts.bands, np.take_along_axis(units.peaks, units.slots, axis=1), units.slot_sites, units.slot_maps,
+            facts.input_size,
         ),
         "peaks": Matrix(
             title=f"Largest activation of {layer.label} per image", rows=[], columns=[], row_axis="unit",
             column_axis="example", quantity="activation", layer=layer.name,
-            arrays={"values": np.ascontiguousarray(facts.peaks.T)},
+            arrays={"values": units.peaks},
         ),
     }  # fmt: skip
     results["iou"] = Matrix(
@@ -148,7 +127,7 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
             "row_areas": counts.unit_areas, "column_areas": facts.areas.areas,
         },
     )  # fmt: skip
-    results["summary"] = _summary(facts, table, chance, quantile, min_iou, permutations, spooled)
+    results["summary"] = _summary(facts, table, chance, quantile, min_iou, permutations, kept)
     return results
 
 
@@ -165,7 +144,7 @@ def _summary(
     quantile: float,
     min_iou: float,
     permutations: int,
-    spooled: int,
+    kept: int,
 ) -> Scorecard:
     """Detectors by category, and what the numbers rest on."""
     detectors = [c for c, d in zip(table.column("best_category"), table.column("detector"), strict=True) if d]
@@ -177,7 +156,7 @@ def _summary(
         facts={
             "quantile": quantile,
             "min_iou": min_iou,
-            "images": len(facts.peaks),
+            "images": facts.examples,
             "positions": facts.areas.positions,
             "units": facts.layer.units,
             "detectors": len(detectors),
@@ -185,6 +164,6 @@ def _summary(
             "tied_units": int(sum(table.column("ties"))),
             "chance": float(np.median(chance)) if len(chance) else 0.0,
             "permutations": permutations,
-            "spooled_bytes": spooled,
+            "kept_bytes": kept,
         },
     )

@@ -1,0 +1,195 @@
+"""A shard: the activations of consecutive examples, and the recorders that are run over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from microtome.capture.arithmetic import arithmetic_for
+from microtome.capture.labels import LabelCodes, blank, code_dtype, encode
+from microtome.capture.pieces import Piece
+from microtome.capture.recorders.batch import Batch, Recorder
+from microtome.capture.recorders.look import Look
+from microtome.capture.recorders.tally import ConceptAreas
+from microtome.capture.run import BATCH, forward_pass, label_size, read_ahead, read_labels
+from microtome.capture.scratch import scratch_array
+from microtome.core.context import RunContext
+from microtome.models.model import Model
+from microtome.probes import ProbeSet
+
+R = TypeVar("R", bound=Recorder)
+#: Examples that recorders are given at a time.
+CHUNK = 64
+Floats = npt.NDArray[np.float32]
+
+
+class Shards(Protocol):
+    """The examples of a question, wherever their activations are: in this process, or spread over a cluster.
+
+    What a call returns is about all examples, in their order.
+    """
+
+    def forward(self, model: Model, pieces: Sequence[Piece], run: RunContext) -> None:
+        """One pass of the model over all examples, keeping the activations of ``pieces``, the logits and the labels."""
+        ...
+
+    def look(self, piece: Piece) -> Look: ...
+
+    def peaks(self, piece: Piece) -> tuple[Floats, npt.NDArray[np.int32]]:
+        """Largest activation of every unit on every example and its site (row-major), [units, examples] each."""
+        ...
+
+    def record(self, piece: Piece, recorders: Sequence[R], run: RunContext, units: tuple[int, int] | None = None) -> Sequence[R]:
+        """Feed recorders with all examples; ``units`` restricts them to some units of the piece."""
+        ...
+
+    def maps(self, piece: Piece, slots: npt.NDArray[np.int32]) -> Floats:
+        """Maps of chosen examples, ``slots`` [units, n], as float32 [units, n, h, w]."""
+        ...
+
+    def logits(self) -> Floats:
+        """float32 [examples, classes]."""
+        ...
+
+    def areas(self, concepts: int) -> ConceptAreas: ...
+
+    def labels(self) -> LabelCodes:
+        """The labels of all examples, at the size masks are compared."""
+        ...
+
+    def drop(self, piece: Piece) -> None:
+        """Forget the activations of a piece."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What one pass left of one piece."""
+
+    maps: Floats  # [examples, units, h, w]
+    peaks: Floats  # [units, examples]
+    sites: npt.NDArray[np.int32]
+    look: Look
+
+
+class Shard:
+    """Implements :class:`Shards` for the examples ``start`` to ``stop`` of a probe set, on one device.
+
+    Activations live in scratch files, so memory does not grow with the examples.
+    """
+
+    def __init__(self, probe: ProbeSet, start: int, stop: int, device: str = "cpu") -> None:
+        self.start, self.stop = start, stop
+        self._probe, self._do = probe, arithmetic_for(device)
+        self._kept: dict[Piece, _Kept] = {}
+        self._logits: Floats | None = None
+        self._codes: npt.NDArray | None = None
+        self._members: list[npt.NDArray[np.uint16]] = []
+        self._size = (1, 1)
+
+    def forward(self, model: Model, pieces: Sequence[Piece], run: RunContext) -> None:
+        count = self.stop - self.start
+        layers = [model.layers[name] for name in dict.fromkeys(p.layer for p in pieces)]
+        kept = {p: self._room(model, p, count) for p in pieces}
+        logits = scratch_array((count, len(model.classes)), np.float32)
+        labelled = bool(pieces) and bool(self._probe.concepts) and self._codes is None
+        if self._codes is None:
+            self._size = label_size(model.preprocess.size)
+        codes = scratch_array((count, *self._size), code_dtype(self._size)) if labelled else None
+        members: list[npt.NDArray[np.uint16]] = []
+
+        def read(first: int, last: int) -> torch.Tensor:
+            run.check()
+            wanted = range(self.start + first, self.start + last)
+            if codes is not None:
+                # whatever a repeated batch leaves behind is overwritten by its repetition
+                found = encode(read_labels(model, self._probe, wanted, self._size))
+                codes[first:last] = found.codes
+                members[first:] = [found.members[a:b] for a, b in zip(found.offsets, found.offsets[1:], strict=False)]
+            return model.preprocess([self._probe.image(i) for i in wanted])
+
+        def take(first: int, name: str, tensor: torch.Tensor) -> None:
+            for piece, room in kept.items():
+                if piece.layer == name:
+                    target = room.maps[first : first + len(tensor)]
+                    torch.from_numpy(target).copy_(tensor[:, piece.start : piece.stop])
+
+        def observe(first: int, outputs: torch.Tensor) -> None:
+            last = first + len(outputs)
+            logits[first:last] = outputs.float().cpu().numpy()
+            for room in kept.values():
+                room.look.update(self.start + first, room.maps[first:last], room.peaks[:, first:last], room.sites[:, first:last], self._do)
+
+        forward_pass(model, read_ahead(read, count, BATCH), count, run, observe, layers, take)
+        self._kept |= kept
+        self._logits = logits
+        if codes is not None:
+            self._codes, self._members = codes, members
+
+    @staticmethod
+    def _room(model: Model, piece: Piece, count: int) -> _Kept:
+        layer = model.layers[piece.layer]
+        return _Kept(
+            np.asarray(scratch_array((count, piece.units, layer.height, layer.width), np.float32)),
+            np.asarray(scratch_array((piece.units, count), np.float32)),
+            np.asarray(scratch_array((piece.units, count), np.int32)),
+            Look(piece.units),
+        )
+
+    def look(self, piece: Piece) -> Look:
+        return self._kept[piece].look
+
+    def peaks(self, piece: Piece) -> tuple[Floats, npt.NDArray[np.int32]]:
+        return self._kept[piece].peaks, self._kept[piece].sites
+
+    def _batches(self, piece: Piece, units: tuple[int, int] | None) -> Iterator[Batch]:
+        maps = self._kept[piece].maps
+        for first in range(0, len(maps), CHUNK):
+            last = min(first + CHUNK, len(maps))
+            part = maps[first:last] if units is None else maps[first:last, units[0] : units[1]]
+            yield Batch(self.start + first, part, self._labels(first, last))
+
+    def _labels(self, first: int, last: int) -> LabelCodes:
+        if self._codes is None:
+            return blank(last - first, self._size)
+        rows = self._members[first:last]
+        offsets = np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64)
+        return LabelCodes(np.asarray(self._codes[first:last]), np.concatenate(rows), offsets)
+
+    def record(self, piece: Piece, recorders: Sequence[R], run: RunContext, units: tuple[int, int] | None = None) -> Sequence[R]:
+        for batch in self._batches(piece, units):
+            run.check()
+            for recorder in recorders:
+                recorder.update(batch, self._do)
+        return recorders
+
+    def maps(self, piece: Piece, slots: npt.NDArray[np.int32]) -> Floats:
+        """Here ``slots`` counts from the start of the shard."""
+        return np.asarray(self._kept[piece].maps[slots, np.arange(piece.units)[:, None]])
+
+    def logits(self) -> Floats:
+        assert self._logits is not None
+        return self._logits
+
+    def labels(self) -> LabelCodes:
+        return self._labels(0, self.stop - self.start)
+
+    def areas(self, concepts: int) -> ConceptAreas:
+        total = ConceptAreas(np.zeros(concepts, np.int64), 0)
+        for first in range(0, self.stop - self.start, CHUNK):
+            total = total + ConceptAreas.of(self._labels(first, min(first + CHUNK, self.stop - self.start)), concepts)
+        return total
+
+    def drop(self, piece: Piece) -> None:
+        self._kept.pop(piece, None)
+
+    def close(self) -> None:
+        self._kept.clear()
+        self._codes = self._logits = None
