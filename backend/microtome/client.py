@@ -135,6 +135,17 @@ class Client:
             raise RunFailed(run)
         return next(item for item in self._get(path)["items"] if item["source"] == source)
 
+    def import_folder(self, folder: str) -> Document:
+        """Import results computed elsewhere from a folder on the server, and wait; the run's ``keys`` are its layers.
+
+        Raises:
+            RunFailed: the folder is not valid; nothing of it was stored, or only whole layers if the disk was full.
+        """
+        run = self.wait(self.request("POST", "/imports", json={"folder": folder}).json()["id"])
+        if run["state"] != "done":
+            raise RunFailed(run)
+        return run
+
     def examples(self, probe: str, **query: Any) -> Iterator[Document]:
         """Examples of a probe set; ``model=``, ``subset="wrong"``, ``label=`` as in the HTTP interface."""
         return self._pages(f"/probes/{probe}/examples", **query)

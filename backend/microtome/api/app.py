@@ -14,14 +14,14 @@ from microtome.api import problems, static
 from microtome.api.desk import Desk, open_desk
 from microtome.api.idempotency import Idempotency
 from microtome.api.routers import annotations as annotations_router
-from microtome.api.routers import events, methods, models, probes, results, runs, saved, system, units, uploads
+from microtome.api.routers import events, imports, methods, models, probes, results, runs, saved, system, units, uploads
 from microtome.api.schemas.common import Problem
 from microtome.api.security import LOOPBACK, Gate
 from microtome.core.settings import Settings
 from microtome.engine import Engine
 
 PREFIX = "/api/v1"
-ROUTERS = (system, models, probes, uploads, methods, runs, results, units, annotations_router, saved, events)
+ROUTERS = (system, models, probes, uploads, imports, methods, runs, results, units, annotations_router, saved, events)
 PROBLEM = {
     "default": {
         "description": "A problem document (RFC 9457).",

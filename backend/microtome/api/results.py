@@ -28,7 +28,7 @@ FIGURE_BYTES = 2_000_000  # what a browser is given to draw
 def result_set(desk: Desk, key: str) -> dict[str, Any]:
     """All results under a key."""
     head = desk.engine.results.head(key)
-    provenance = {name: head.provenance.get(name) for name in ("model_hash", "probe_hash", "software", "device", "seed")}
+    provenance = {name: head.provenance.get(name) for name in ("model_hash", "probe_hash", "software", "device", "seed", "imported")}
     items = [{"name": row.name, "kind": row.kind, "document": row.document, "arrays": row.arrays} for row in desk.engine.results.items(key)]
     return {
         "key": key, "method": head.method, "version": head.version, "part": head.part, "subjects": head.subjects,

@@ -15,6 +15,7 @@ from microtome.collab.people import PersonRow
 from microtome.core.errors import InvalidInput, NotFound
 from microtome.core.viewstate import ViewState
 from microtome.store import tables as t
+from microtome.store.results import IMPORTED
 
 
 def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None) -> dict[str, Any]:
@@ -48,7 +49,8 @@ def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None) -> di
         keys += _explanations(desk, state)
     keys = list(dict.fromkeys(keys))
     for row in _heads(desk, keys):
-        frozen["methods"][row.method] = row.version
+        if row.version != IMPORTED:  # computed elsewhere: no method here could have changed since
+            frozen["methods"][row.method] = row.version
         frozen["software"] = {**frozen["software"], **row.provenance.get("software", {})}
     frozen["keys"] = keys
     row = desk.shares.create(me, state.model_dump(mode="json"), frozen, keys, token)

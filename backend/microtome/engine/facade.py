@@ -15,6 +15,7 @@ from microtome.core.address import check_slug
 from microtome.core.errors import Conflict, InvalidInput, Unavailable
 from microtome.core.keys import content_key
 from microtome.core.settings import Settings
+from microtome.engine import imports
 from microtome.engine.costs import estimate
 from microtome.engine.manifest import ManifestReader
 from microtome.engine.plan import Plan, Planner
@@ -25,7 +26,7 @@ from microtome.store import tables as t
 from microtome.store.events import EventRepository, audit
 from microtome.store.results import ResultRepository
 from microtome.store.runs import OPEN, RunRepository
-from microtome.store.sources import SourceRepository, Type
+from microtome.store.sources import IMPORT_SOURCE, SourceRepository, Type
 from microtome.store.times import now
 
 log = structlog.get_logger("microtome.engine")
@@ -212,7 +213,9 @@ class Engine:
         if name is not None:
             check_slug(name, "name")
             held = self.sources.find(type, name)
-            if held is not None and held.slug == name and held.source != source:
+            taken = held is not None and held.slug == name and held.source != source
+            # the real thing may take the name under which its imported results are listed
+            if held is not None and taken and not held.source.startswith(IMPORT_SOURCE):
                 raise InvalidInput(f"The name '{name}' is taken by {held.source}. Choose another.", field="name")
         try:
             if not trusted:
@@ -223,6 +226,18 @@ class Engine:
         except (OSError, ValueError, RuntimeError) as error:  # no such home folder, a name too long for the file system
             raise InvalidInput(f"'{source[:200]}' cannot be read: {str(error)[:200]}. Check the path.", field="source") from None
         run = self.runs.get(self._read_run(type, source, name, person))
+        if self.executor == "inline" and run.state in OPEN:
+            self._worker().finish(run.id)
+            run = self.runs.get(run.id)
+        return run
+
+    def import_folder(self, folder: str, *, person: str | None = None, trusted: bool = False) -> Row[Any]:
+        """Queue the import of results computed elsewhere (docs/bulk-import.md).
+
+        Args:
+            trusted: from the command line, which may read any folder.
+        """
+        run = self.runs.get(imports.submit(self, folder, person, trusted=trusted))
         if self.executor == "inline" and run.state in OPEN:
             self._worker().finish(run.id)
             run = self.runs.get(run.id)

@@ -11,6 +11,7 @@ from sqlalchemy import Row, select
 
 from microtome.core.errors import InvalidInput, NotFound
 from microtome.core.keys import content_key
+from microtome.engine.imports import refuse_imported
 from microtome.engine.reader import SourceReader
 from microtome.store import Store
 from microtome.store import tables as t
@@ -66,6 +67,7 @@ class SubjectChecker:
 
     def _source(self, out: Subjects, type: Any, name: str) -> Row[Any]:
         row = self.sources.get(type, name, f"subjects.{type}")
+        refuse_imported(row, type)
         hash = self.reader.hash_now(type, row.source, force=True) or row.hash
         if hash != row.hash:
             out.changed.append((type, row))

@@ -33,7 +33,13 @@ def add_model(run: Row[Any], models: Residency, sources: SourceRepository, setti
 
 def add_probe(run: Row[Any], probe: Any, sources: SourceRepository, settings: Settings, progress: Callable[[int, int, str], None]) -> str:
     """Store what a probe set is; returns its slug."""
-    source = run.subjects["source"]
+    return list_probe(run.subjects["source"], run.params.get("name"), probe, sources, settings, progress)
+
+
+def list_probe(
+    source: str, name: str | None, probe: Any, sources: SourceRepository, settings: Settings, progress: Callable[[int, int, str], None]
+) -> str:
+    """Store what an opened probe set is; returns its slug."""
     if len(probe) > settings.max_examples:
         raise TooLarge(
             f"{source} has {len(probe):,} examples; at most {settings.max_examples:,} are allowed (MICROTOME_MAX_EXAMPLES).",
@@ -52,7 +58,7 @@ def add_probe(run: Row[Any], probe: Any, sources: SourceRepository, settings: Se
         "skipped": len(reports),
         "reports": reports[:REPORTS],
     }
-    return sources.save("probe", source, probe.hash, description, run.params.get("name"))
+    return sources.save("probe", source, probe.hash, description, name)
 
 
 def concept_counts(probe: Any, progress: Callable[[int, int, str], None]) -> list[list[int]]:

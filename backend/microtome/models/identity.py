@@ -1,6 +1,7 @@
 """Where models come from, and the hash that tells whether one has changed. Imports no torch.
 
 Sources: ``builtin:NAME``, ``path:FOLDER``, ``hf:ORG/NAME`` and ``module:package.module:function`` (command line only).
+``import:NAME`` is a model that is known by imported results alone and cannot be loaded.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def split_source(source: str) -> tuple[str, str]:
     scheme, colon, place = source.partition(":")
     if not colon or (len(scheme) == 1 and place.startswith(("\\", "/"))):
         return "path", source
-    if scheme not in ("builtin", "path", "hf", "module"):
+    if scheme not in ("builtin", "path", "hf", "module", "import"):
         raise InvalidInput(f"'{source[:200]}' is not a source of a model. {HELP}", field="source")
     return scheme, place
 
@@ -37,6 +38,8 @@ def builtin_names() -> list[str]:
 def check_source(source: str, roots: Sequence[Path]) -> None:
     """Refuse what must not come through the web: modules, and folders outside ``roots`` (links resolved)."""
     scheme, place = split_source(source)
+    if scheme == "import":
+        raise InvalidInput(f"'{source[:100]}' is no source of a model: it comes with imported results. {HELP}", field="source")
     if scheme == "module":
         raise Forbidden(
             "module: sources run code and are accepted on the command line only: microtome models add " + source[:100],
@@ -129,9 +132,9 @@ def folder_hash(folder: Path) -> str:
 def source_hash(source: str) -> str | None:
     """Identity of the model at ``source`` as it is now, without loading it.
 
-    None for ``module:`` sources: what a function builds is known only after calling it.
+    None for ``module:`` sources: what a function builds is known only after calling it; and for ``import:``, which has no files.
     """
-    if split_source(source)[0] == "module":
+    if split_source(source)[0] in ("module", "import"):
         return None
     return folder_hash(folder_of(source))
 

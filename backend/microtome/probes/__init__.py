@@ -3,6 +3,7 @@
 from microtome.probes.base import Concept, Example, ProbeSet, Report
 from microtome.probes.decode import decode_image
 from microtome.probes.generated import TinyPlaces
+from microtome.probes.imported import write_imported
 from microtome.probes.source import check_source, open_probe, split_source
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "decode_image",
     "open_probe",
     "split_source",
+    "write_imported",
 ]

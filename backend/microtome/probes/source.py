@@ -1,4 +1,4 @@
-"""Where probe sets come from: ``builtin:NAME[#split[:count]]`` and ``path:FOLDER[#split]``."""
+"""Where probe sets come from: ``builtin:NAME[#split[:count]]``, ``path:FOLDER[#split]``, and ``import:NAME`` from an import."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from microtome.core.errors import Forbidden, InvalidInput, NotFound
 from microtome.probes.base import ProbeSet
 from microtome.probes.folders import CONCEPT_FILE, ImageFolder, SegmentationFolder
 from microtome.probes.generated import DEFAULT_COUNT, TinyPlaces
+from microtome.probes.imported import ImportedProbe
 
 BUILTIN = ("tinyplaces",)
 HELP = "Write builtin:tinyplaces, path:FOLDER for images in sub-folders by class, or path:FOLDER#split for images with label PNGs."
@@ -71,4 +72,6 @@ def open_probe(source: str) -> ProbeSet:
         if fragment and (folder / f"{fragment}_labels").is_dir():
             return SegmentationFolder(source, folder, fragment)
         return ImageFolder(source, folder / fragment if fragment else folder)
+    if scheme == "import":
+        return ImportedProbe(source, place)
     raise InvalidInput(f"'{source[:200]}' is not a source of a probe set. {HELP}", field="source")

@@ -1,7 +1,7 @@
 """Keeping the result cache below its limit.
 
-What is cheapest to compute again per byte goes first. Pinned results (shares) never go; results of layers of models that
-are still listed go only when nothing else is left.
+What is cheapest to compute again per byte goes first. Pinned results (shares) and imported ones, which nobody here could
+compute again, never go; results of layers of models that are still listed go only when nothing else is left.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from microtome.store import tables as t
 from microtome.store.database import Store
-from microtome.store.results import ResultRepository
+from microtome.store.results import IMPORTED, ResultRepository
 
 FRESH_SECONDS = 600  # what was just computed or read is being looked at
 
@@ -23,15 +23,22 @@ def cache_bytes(store: Store) -> int:
         return int(connection.execute(select(func.coalesce(func.sum(t.blob.c.bytes), 0))).scalar_one())
 
 
+def _imported_bytes(store: Store) -> int:
+    """Bytes of results that are no cache, since they were computed elsewhere."""
+    with store.read() as connection:
+        query = select(func.coalesce(func.sum(t.result.c.bytes), 0)).where(t.result.c.version == IMPORTED)
+        return int(connection.execute(query).scalar_one())
+
+
 def evict(store: Store, limit: int) -> int:
     """Drop results until the cache fits into ``limit`` bytes. Returns the bytes freed."""
-    excess = cache_bytes(store) - limit
+    excess = cache_bytes(store) - _imported_bytes(store) - limit
     if excess <= 0:
         return 0
     pinned = select(t.share_result.c.key).join(t.share, t.share.c.id == t.share_result.c.share_id)
     listed = select(t.model.c.hash).where(t.model.c.current)
     query = select(t.result).where(
-        t.result.c.key.not_in(pinned.where(t.share.c.revoked.is_(None))), t.result.c.bytes > 0
+        t.result.c.key.not_in(pinned.where(t.share.c.revoked.is_(None))), t.result.c.bytes > 0, t.result.c.version != IMPORTED
     ).add_columns(t.result.c.model_hash.in_(listed).label("listed"))  # fmt: skip
     with store.read() as connection:
         rows = connection.execute(query).all()

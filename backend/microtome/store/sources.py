@@ -14,6 +14,8 @@ from microtome.store.database import Store
 from microtome.store.times import now
 
 Type = Literal["model", "probe"]
+#: How sources begin that are known from imported results alone: nothing can be run on them.
+IMPORT_SOURCE = "import:"
 _NAMES = {"model": ("model", "models"), "probe": ("probe set", "probe sets")}
 
 
@@ -84,6 +86,8 @@ class SourceRepository:
         kept = {k: v for k, v in description.items() if k not in ("layers", "concepts")}
         with self.store.write(lock="sources") as connection:
             old = connection.execute(select(table).where(table.c.current, table.c.source == source)).first()
+            if old is None:
+                old = _imported_twin(connection, type, hash, description)
             if old is not None:
                 slug = old.slug
             else:
@@ -121,6 +125,22 @@ class SourceRepository:
         table = table_of(type)
         with self.store.write() as connection:
             connection.execute(update(table).where(table.c.slug == slug, table.c.current).values(current=False))
+
+
+def _imported_twin(connection: Connection, type: Type, hash: str, description: Mapping[str, Any]) -> Row[Any] | None:
+    """The listed row that stood for this very thing while only imported results of it were here.
+
+    The real one takes its place, name and results included; not if it lacks a layer that results speak of.
+    """
+    table = table_of(type)
+    query = select(table).where(table.c.current, table.c.hash == hash, table.c.source.startswith(IMPORT_SOURCE))
+    row = connection.execute(query).first()
+    if row is not None and type == "model":
+        real = {(la["name"], la["units"], la["height"], la["width"]) for la in description["layers"]}
+        held = connection.execute(select(t.layer).where(t.layer.c.model_id == row.id))
+        if not {(la.name, la.units, la.height, la.width) for la in held} <= real:
+            return None
+    return row
 
 
 def _children(connection: Connection, type: Type, id: int, description: Mapping[str, Any]) -> None:

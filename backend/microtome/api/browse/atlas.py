@@ -55,6 +55,7 @@ class AtlasState:
     version: str
     newest: str | None
     params: dict[str, Any]
+    imported: dict[str, Any] | None = None  # where the results come from, if they were computed elsewhere
 
     @property
     def computed(self) -> list[AtlasLayer]:
@@ -70,7 +71,9 @@ class AtlasState:
 
     def freeze(self) -> dict[str, Any]:
         """As JSON, for a share."""
-        names = ("model", "probe", "model_hash", "probe_hash", "probe_source", "geometry", "map_key", "version", "newest", "params")
+        names = (
+            "model", "probe", "model_hash", "probe_hash", "probe_source", "geometry", "map_key", "version", "newest", "params", "imported",
+        )  # fmt: skip
         layers = [{n: getattr(layer, n) for n in AtlasLayer.__dataclass_fields__} for layer in self.layers]
         return {name: getattr(self, name) for name in names} | {"layers": layers}
 
@@ -106,6 +109,7 @@ def _find(desk: Desk, model: str, probe: str) -> AtlasState:
         map_key=None, version=newest.version if newest is not None else "",
         newest=max((r.created for r in known.values()), default=None),
         params=newest.params if newest is not None else {},
+        imported=newest.provenance.get("imported") if newest is not None else None,
     )  # fmt: skip
     state, reason = _state(found, row, data)
     return replace(found, state=state, reason=reason, map_key=_map(desk, found))
@@ -231,7 +235,7 @@ def shape(desk: Desk, found: AtlasState) -> dict[str, Any]:
         "frozen": found.frozen, "state": found.state, "reason": found.reason,
         "run": run_shape(desk, found.run) if found.run is not None else None, "layers": layers,
         "map": {"key": found.map_key, "projection": projection} if found.map_key is not None else None, **about,
-        "method_version": found.version, "newest": found.newest,
+        "method_version": found.version, "newest": found.newest, "imported": found.imported,
     }  # fmt: skip
 
 

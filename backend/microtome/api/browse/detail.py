@@ -31,33 +31,56 @@ def grid_point(grid: list[float], quantile: float) -> int:
 def concept_table(
     desk: Desk, found: AtlasState, columns: Columns, layer: LayerColumns, unit: int, quantile: float | None
 ) -> dict[str, Any]:
-    """IoU, ceiling and chance of one unit with every concept, from recorded counts."""
+    """IoU, ceiling and chance of one unit with every concept: from recorded counts at any quantile of the grid, else as imported."""
     about = desk.browse.remember(("facts", found.keys), lambda: facts(desk, found))
-    grid = layer.documents["activation"]["grid"]
-    point = grid_point(grid, quantile if quantile is not None else about["quantile"])
-    threshold = float(columns.array(layer, "activation", "thresholds")[unit, point])
-    matrix = layer.documents["iou"]
-    names = matrix["columns"]
-    peaks = np.asarray(columns.array(layer, "peaks", "values")[unit])
-    area = int(columns.array(layer, "iou", "row_areas")[unit, point])
-    items: list[dict[str, Any]] = []
-    if names:
-        shared = np.asarray(columns.array(layer, "iou", "counts")[unit, :, point])[None]
-        areas = np.asarray(columns.array(layer, "iou", "column_areas"))
-        score = scores(shared, np.array([area]), areas, matrix["positions"])
-        iou, ceiling, chance = score.iou[0], score.ceiling[0], score.chance[0]
-        for c in np.argsort(-iou, kind="stable").tolist():
-            items.append(
-                {
-                    "concept": names[c], "category": names[c].split(":", 1)[0], "iou": float(iou[c]),
-                    "ceiling": float(ceiling[c]), "chance": float(chance[c]), "detectable": bool(ceiling[c] >= about["min_iou"]),
-                }
-            )  # fmt: skip
+    threshold, point, grid = threshold_at(columns, layer, unit, quantile if quantile is not None else about["quantile"])
+    attained = float(columns.array(layer, "activation", "attained")[unit, point]) if columns.has(layer, "activation", "attained") else None
+    peaks = np.asarray(columns.array(layer, "peaks", "values")[unit]) if columns.has(layer, "peaks", "values") else None
+    names = layer.documents.get("iou", {}).get("columns", [])
+    area, note = None, None
+    iou = ceiling = chance = np.full(len(names), np.nan)
+    if columns.has(layer, "iou", "counts"):
+        area = int(columns.array(layer, "iou", "row_areas")[unit, point])
+        if names:
+            shared = np.asarray(columns.array(layer, "iou", "counts")[unit, :, point])[None]
+            areas = np.asarray(columns.array(layer, "iou", "column_areas"))
+            score = scores(shared, np.array([area]), areas, layer.documents["iou"]["positions"])
+            iou, ceiling, chance = score.iou[0], score.ceiling[0], score.chance[0]
+    elif names:
+        values = {n: np.asarray(columns.array(layer, "iou", n)[unit], float) for n in layer.arrays["iou"]}
+        iou, ceiling, chance = values["values"], values.get("ceiling", ceiling), values.get("chance", chance)
+        note = f"Imported at quantile {about['quantile']} only: the counts that other thresholds need were not imported."
+    elif found.imported is not None:
+        note = "Scores with concepts were not imported."
+    items = [
+        {
+            "concept": names[c], "category": names[c].split(":", 1)[0], "iou": float(iou[c]), "ceiling": _known(ceiling[c]),
+            "chance": _known(chance[c]), "detectable": not ceiling[c] < about["min_iou"],
+        }
+        for c in np.argsort(-iou, kind="stable").tolist()
+        if iou[c] == iou[c]
+    ]  # fmt: skip
     return {
-        "quantile": float(grid[point]), "threshold": threshold,
-        "attained": float(columns.array(layer, "activation", "attained")[unit, point]), "positions_active": area,
-        "images_active": int((peaks > threshold).sum()), "items": items,
+        "quantile": float(grid[point]) if grid else about["quantile"], "threshold": threshold, "attained": attained,
+        "positions_active": area, "items": items, "note": note,
+        "images_active": int((peaks > threshold).sum()) if peaks is not None and threshold is not None else None,
     }  # fmt: skip
+
+
+def threshold_at(columns: Columns, layer: LayerColumns, unit: int, quantile: float) -> tuple[float | None, int, list[float]]:
+    """A unit's threshold at the offered quantile that is nearest, that quantile's place, and all that are offered.
+
+    Imported results may have none: then the place is 0 and nothing is offered.
+    """
+    if not columns.has(layer, "activation", "thresholds"):
+        return None, 0, []
+    grid = layer.documents["activation"]["grid"]
+    point = grid_point(grid, quantile)
+    return float(columns.array(layer, "activation", "thresholds")[unit, point]), point, grid
+
+
+def _known(value: Any) -> float | None:
+    return None if value != value else float(value)
 
 
 def unit(desk: Desk, found: AtlasState, layer_name: str, index: int, quantile: float | None) -> dict[str, Any]:
@@ -66,17 +89,19 @@ def unit(desk: Desk, found: AtlasState, layer_name: str, index: int, quantile: f
     row = columns.row(layer_name, index)
     layer = columns.by_name[layer_name]
     notes = notes_of(desk, found, columns)
-    edges = np.asarray(columns.array(layer, "activation", "edges")[index], np.float64)
-    counts = np.asarray(columns.array(layer, "activation", "counts")[index])
+    histogram = None
+    if columns.has(layer, "activation", "counts"):
+        edges, counts = (np.asarray(columns.array(layer, "activation", name)[index]) for name in ("edges", "counts"))
+        histogram = {"edges": edges.astype(np.float64).tolist(), "counts": counts.tolist()}
+    offered = columns.has(layer, "activation", "thresholds")
     return {
         "model": found.model, "layer": layer_name, "label": found.label_of(layer_name), "unit": index, "key": layer.key,
         "address": f"{found.model}/{layer_name}/{index}", "previous": _neighbour(columns, row - 1),
         "next": _neighbour(columns, row + 1), "row": shapes(found, columns, notes, None, np.array([row]))[0],
         "concepts": concept_table(desk, found, columns, layer, index, quantile),
-        "grid": layer.documents["activation"]["grid"],
-        "thresholds": np.asarray(columns.array(layer, "activation", "thresholds")[index], np.float64).tolist(),
-        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
-        "exemplars": _exemplars(columns, layer, index), "ablation": _ablation(desk, found, layer_name, index),
+        "grid": layer.documents["activation"]["grid"] if offered else [],
+        "thresholds": np.asarray(columns.array(layer, "activation", "thresholds")[index], np.float64).tolist() if offered else [],
+        "histogram": histogram, "exemplars": _exemplars(columns, layer, index), "ablation": _ablation(desk, found, layer_name, index),
     }  # fmt: skip
 
 
@@ -86,7 +111,9 @@ def _neighbour(columns: Columns, row: int) -> tuple[str, int] | None:
     return columns.layers[columns.layer[row]].name, int(columns.unit[row])
 
 
-def _exemplars(columns: Columns, layer: LayerColumns, unit: int) -> dict[str, Any]:
+def _exemplars(columns: Columns, layer: LayerColumns, unit: int) -> dict[str, Any] | None:
+    if not columns.has(layer, "exemplars", "example"):
+        return None
     document = layer.documents["exemplars"]
     example = np.asarray(columns.array(layer, "exemplars", "example")[unit])
     bands: dict[str, list[int]] = {}
@@ -94,13 +121,15 @@ def _exemplars(columns: Columns, layer: LayerColumns, unit: int) -> dict[str, An
         bands.setdefault(band, [])
         if example[slot] >= 0:
             bands[band].append(slot)
-    maps = columns.array(layer, "exemplars", "maps")
+    maps = None
+    if columns.has(layer, "exemplars", "maps"):
+        shape = list(columns.array(layer, "exemplars", "maps").shape[1:])
+        maps = {"url": f"/api/v1/blobs/{layer.arrays['exemplars']['maps']}?row={unit}", "shape": shape}
     return {
         "bands": [{"band": band, "slots": slots} for band, slots in bands.items()], "example": example.tolist(),
         "activation": np.asarray(columns.array(layer, "exemplars", "activation")[unit], np.float64).tolist(),
         "site": np.asarray(columns.array(layer, "exemplars", "site")[unit]).tolist(),
-        "maps": {"url": f"/api/v1/blobs/{layer.arrays['exemplars']['maps']}?row={unit}", "shape": list(maps.shape[1:])},
-        "input_size": document["input_size"],
+        "maps": maps, "input_size": document["input_size"],
     }  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def shapes(found: AtlasState, columns: Columns, notes: Notes, chosen: Masks | No
     """Rows as documents."""
     sparks, marks = columns.sparks(rows)
     least = float(found.params.get("min_iou", 0.04))
-    numbers = {name: np.nan_to_num(columns.number(name)[rows]).tolist() for name in _SHOWN}
+    numbers = {name: [None if v != v else v for v in columns.number(name)[rows].tolist()] for name in _SHOWN}
     out = []
     for i, row in enumerate(rows.tolist()):
         layer = columns.layers[columns.layer[row]]
@@ -123,7 +123,7 @@ def shapes(found: AtlasState, columns: Columns, notes: Notes, chosen: Masks | No
                 "detector": bool(columns.flag("detector")[row]), "density": numbers["density"][i],
                 "threshold": numbers["threshold"][i], "mean": numbers["mean"][i], "std": numbers["std"][i],
                 "max": numbers["max"][i], "dead": bool(columns.flag("dead")[row]),
-                "detectable": numbers["best_ceiling"][i] >= least, "sparkline": sparks[i],
+                "detectable": (ceiling := numbers["best_ceiling"][i]) is None or ceiling >= least, "sparkline": sparks[i],
                 "threshold_bin": int(marks[i]), "key": layer.key, "labels": notes.labels.get(row, []),
                 "notes": notes.counts.get(row, 0), "brushed": bool(chosen.brushed[row]) if chosen is not None else False,
                 "in_filter": bool(chosen.in_filter[row]) if chosen is not None else True,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from microtome.api.browse.atlas import AtlasState, facts
 from microtome.api.browse.columns import Columns, LayerColumns
-from microtome.api.browse.detail import grid_point
+from microtome.api.browse.detail import threshold_at
 from microtome.api.desk import Desk
 from microtome.api.pictures import webp
 from microtome.core.errors import NotFound
@@ -47,22 +47,26 @@ def _strip(
     desk: Desk, found: AtlasState, columns: Columns, layer: LayerColumns, unit: int, count: int, side: int, scale: int,
     quantile: float | None, band: str,
 ) -> Image.Image:  # fmt: skip
-    document = layer.documents["exemplars"]
+    document = layer.documents.get("exemplars")
+    if document is None:
+        raise NotFound(f"Exemplars of {layer.name} were not imported, so there are no pictures to show.", field="layer")
     bands = document["bands"]
     if band not in bands:
         raise NotFound(f"There is no band '{band}'. Bands: {', '.join(dict.fromkeys(bands))}.", field="band")
     example = np.asarray(columns.array(layer, "exemplars", "example")[unit])
     slots = [s for s, name in enumerate(bands) if name == band and example[s] >= 0][:count]
     about = desk.browse.remember(("facts", found.keys), lambda: facts(desk, found))
-    point = grid_point(layer.documents["activation"]["grid"], quantile if quantile is not None else about["quantile"])
-    threshold = float(columns.array(layer, "activation", "thresholds")[unit, point])
-    maps = np.asarray(columns.array(layer, "exemplars", "maps")[unit])
+    threshold, _, _ = threshold_at(columns, layer, unit, quantile if quantile is not None else about["quantile"])
+    maps = np.asarray(columns.array(layer, "exemplars", "maps")[unit]) if columns.has(layer, "exemplars", "maps") else None
     sites = np.asarray(columns.array(layer, "exemplars", "site")[unit])
     gap = GAP * scale
     sheet = Image.new("RGBA", (max(1, count * side + (count - 1) * gap), side), (0, 0, 0, 0))
     for place, slot in enumerate(slots):
         image = seen_image(desk, found, int(example[slot]), document["input_size"])
-        tile = outlined(image, maps[slot], tuple(sites[slot].tolist()), threshold, side, 1.5 * scale / 2)
+        if maps is None or threshold is None:  # imported without what tells the region: the whole picture
+            tile = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+        else:
+            tile = outlined(image, maps[slot], tuple(sites[slot].tolist()), threshold, side, 1.5 * scale / 2)
         sheet.paste(Image.fromarray(tile), (place * (side + gap), 0))
     return sheet
 

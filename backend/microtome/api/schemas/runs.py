@@ -123,12 +123,25 @@ class ArrayRef(Out):
     bytes: int
 
 
+class Imported(Out):
+    """Where results come from that were computed elsewhere."""
+
+    folder: str
+    manifest_sha256: str
+    at: str = Field(description="When it was imported.")
+    by: dict[str, str] = Field(description="Versions of the importing program.")
+    created: str | None = Field(description="When it was computed, as its manifest says.")
+    source: str | None = Field(description="Where the real model is, as its manifest says.")
+    revision: str | None
+
+
 class Provenance(Out):
     model_hash: str | None
     probe_hash: str | None
     software: dict[str, str]
     device: str
     seed: int | None
+    imported: Imported | None
 
 
 class ResultItem(Out):

@@ -23,6 +23,16 @@ class NewSource(Strict):
     name: str | None = Field(None, min_length=1, max_length=64, description="Short name; made from the source if left out.")
 
 
+class NewImport(Strict):
+    folder: str = Field(
+        min_length=1,
+        max_length=1000,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Folder on the server that holds manifest.json and the tables it names.",
+        examples=["/data/exports/my-net"],
+    )
+
+
 class LayerInfo(Out):
     name: str
     label: str
@@ -83,7 +93,7 @@ class Probe(Out):
     slug: str
     source: str
     hash: str
-    kind: Literal["generator", "images", "segmentation"]
+    kind: Literal["generator", "images", "segmentation", "imported"]
     examples: int
     classes: list[str]
     size: tuple[int, int] | None

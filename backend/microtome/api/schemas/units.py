@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from microtome.api.schemas.common import Out
-from microtome.api.schemas.runs import Run
+from microtome.api.schemas.runs import Imported, Run
 from microtome.core.selection import Selection, Strict
 
 Sort = Literal["iou", "unit", "density", "mean", "std", "max", "threshold", "concept", "category", "layer", "notes", "detector"]
@@ -51,6 +51,7 @@ class Atlas(Out):
     categories: list[str]
     method_version: str
     newest: str | None
+    imported: Imported | None
 
 
 class UnitsQuery(Strict):
@@ -84,15 +85,15 @@ class UnitRow(Out):
     unit: int
     concept: str | None
     category: str | None
-    iou: float
-    ceiling: float
-    chance: float
+    iou: float | None = Field(description="This and the other numbers are null where imported results do not have them.")
+    ceiling: float | None
+    chance: float | None
     detector: bool
-    density: float
-    threshold: float
-    mean: float
-    std: float
-    max: float
+    density: float | None
+    threshold: float | None
+    mean: float | None
+    std: float | None
+    max: float | None
     dead: bool
     detectable: bool
     sparkline: list[float]
@@ -177,18 +178,19 @@ class ConceptRow(Out):
     concept: str
     category: str
     iou: float
-    ceiling: float
-    chance: float
+    ceiling: float | None
+    chance: float | None
     detectable: bool
 
 
 class ConceptTable(Out):
     quantile: float
-    threshold: float
-    attained: float
-    positions_active: int
-    images_active: int
+    threshold: float | None
+    attained: float | None
+    positions_active: int | None
+    images_active: int | None
     items: list[ConceptRow]
+    note: str | None = Field(description="What imported results do not have.")
 
 
 class UnitHistogram(Out):
@@ -211,7 +213,7 @@ class Exemplars(Out):
     example: list[int]
     activation: list[float]
     site: list[tuple[int, int]]
-    maps: MapsRef
+    maps: MapsRef | None
     input_size: tuple[int, int]
 
 
@@ -262,6 +264,6 @@ class UnitDetail(Out):
     concepts: ConceptTable
     grid: list[float]
     thresholds: list[float]
-    histogram: UnitHistogram
-    exemplars: Exemplars
+    histogram: UnitHistogram | None
+    exemplars: Exemplars | None
     ablation: KeyRef | None

@@ -41,7 +41,7 @@ export class Unit {
           .then((p) => p.items),
     );
     this.raw = resource(
-      () => this.detail.data?.exemplars.maps.url ?? null,
+      () => this.detail.data?.exemplars?.maps?.url ?? null,
       (u) => floats(u),
       { keep: false },
     );
@@ -74,8 +74,9 @@ export class Unit {
   get quantile(): number {
     return this.grid[this.index] ?? view.state.quantile;
   }
-  get threshold(): number {
-    return this.detail.data?.thresholds[this.index] ?? 0;
+  /** Null where imported results have none. */
+  get threshold(): number | null {
+    return this.detail.data?.thresholds[this.index] ?? null;
   }
   get isMoved(): boolean {
     const d = this.detail.data;
@@ -98,7 +99,7 @@ export class Unit {
   /** The native map of one slot; the same view object each time, so that its upsampled field is kept. */
   map(slot: number): Float32Array | null {
     const all = this.raw.data,
-      shape = this.detail.data?.exemplars.maps.shape;
+      shape = this.detail.data?.exemplars?.maps?.shape;
     if (!all || !shape) return null;
     if (this.of !== all) {
       this.slices = new Map();
