@@ -163,6 +163,7 @@ def load(settings: Settings, units: int, layers: int = 1, images: int = 64) -> d
             for i, (name, size) in enumerate(sizes)
         ],
     }, MODEL)  # fmt: skip
+    sources.mark("model", MODEL, "missing", "These numbers are synthetic, drawn by bench/synthetic.py. There is no network behind them.")
     sources.save("probe", probe.source, probe.hash, {
         "kind": probe.kind, "examples": images, "classes": list(probe.classes), "size": list(probe.size or ()), "bytes": probe.bytes,
         "skipped": 0, "reports": [], "categories": dict(Counter(c.category for c in probe.concepts)),

@@ -94,18 +94,39 @@ export const fetchBytes = async (target: string, signal: AbortSignal): Promise<A
   (await send(new Request(new URL(target, location.origin), { signal }))).arrayBuffer();
 
 const blobs = new Map<string, Promise<Float32Array>>();
-/** Raw little-endian array as floats; immutable, so one request each, the last forty kept. */
-export function floats(target: string): Promise<Float32Array> {
-  let found = blobs.get(target);
+/** No answer that is no picture is larger; what is, is asked for in pieces. */
+export const PIECE = 2_000_000;
+/** Raw little-endian array as floats, or its first `most` bytes; immutable, so it is read once, the last forty kept. */
+export function floats(target: string, most = Infinity): Promise<Float32Array> {
+  const key = `${target} ${most}`;
+  let found = blobs.get(key);
   if (!found) {
-    found = send(new Request(target)).then(async (r) =>
-      decode(await r.arrayBuffer(), r.headers.get("X-Dtype") ?? "float32"),
-    );
-    found.catch(() => blobs.delete(target));
-    blobs.set(target, found);
+    found = pieces(target, most);
+    found.catch(() => blobs.delete(key));
+    blobs.set(key, found);
     if (blobs.size > 40) blobs.delete(blobs.keys().next().value as string);
   }
   return found;
+}
+async function pieces(target: string, most: number): Promise<Float32Array> {
+  const parts: Uint8Array[] = [];
+  let have = 0,
+    total = most,
+    dtype = "float32";
+  do {
+    const last = Math.min(have + PIECE, total) - 1,
+      answer = await send(new Request(target, { headers: { Range: `bytes=${have}-${last}` } })),
+      whole = Number(/\/(\d+)$/.exec(answer.headers.get("Content-Range") ?? "")?.[1] ?? 0),
+      part = new Uint8Array(await answer.arrayBuffer());
+    dtype = answer.headers.get("X-Dtype") ?? dtype;
+    parts.push(part);
+    have += part.length;
+    total = Math.min(most, whole || have);
+    if (!part.length) break;
+  } while (have < total);
+  const out = new Uint8Array(have);
+  parts.reduce((at, part) => (out.set(part, at), at + part.length), 0);
+  return decode(out.buffer, dtype);
 }
 function decode(bytes: ArrayBuffer, dtype: string): Float32Array {
   if (dtype === "int32") return Float32Array.from(new Int32Array(bytes));
