@@ -1,4 +1,4 @@
-"""The command line: ``microtome demo | serve | models | probes | methods | run | export``."""
+"""The command line: ``microtome demo | serve | models | probes | methods | run | export | import``."""
 
 from microtome.cli.main import main
 

@@ -24,6 +24,7 @@ from microtome.engine.supervisor import Supervisor
 from microtome.store import Store, open_store
 from microtome.store import tables as t
 from microtome.store.events import EventRepository, audit
+from microtome.store.index import sweep_rows
 from microtome.store.results import ResultRepository
 from microtome.store.runs import OPEN, RunRepository
 from microtome.store.sources import IMPORT_SOURCE, SourceRepository, Type
@@ -75,6 +76,7 @@ class Engine:
         """Clear away what a crash left, and start the worker processes, if that is how runs are executed."""
         try:
             self.store.blobs.sweep()
+            sweep_rows(self.store)
         except OSError as error:  # leftovers cost space, nothing else
             log.warning("sweep", error=str(error)[:200])
         if self.executor == "worker" and self._supervisor is None:
@@ -242,6 +244,10 @@ class Engine:
             self._worker().finish(run.id)
             run = self.runs.get(run.id)
         return run
+
+    def check_folder(self, folder: str) -> Any:
+        """Judge a folder as an import would, writing nothing (command line). Returns the importer, which knows keys and sizes."""
+        return imports.check(self, folder)
 
     def _read_run(self, type: Type, source: str, name: str | None, person: str | None) -> str:
         key = content_key({"add": type, "source": source})

@@ -17,6 +17,7 @@ from microtome.store.sources import IMPORT_SOURCE
 
 if TYPE_CHECKING:
     from microtome.engine.facade import Engine
+    from microtome.ingest.importer import Importer
 
 METHOD = "import-results"
 
@@ -52,6 +53,23 @@ def submit(engine: Engine, place: str, person: str | None, *, trusted: bool) -> 
         engine.events.add("run", {"id": id}, connection)
         audit(connection, person, METHOD, str(folder))
     return id
+
+
+def check(engine: Engine, place: str) -> Importer:
+    """Judge a whole folder, tables included, and write nothing.
+
+    Raises:
+        MicrotomeError: the first thing that is wrong.
+    """
+    from microtome.ingest.folder import Folder
+    from microtome.ingest.importer import Importer  # brings pyarrow, which a process that only queues runs does not need
+
+    path = Path(place).expanduser().resolve()
+    folder = Folder.open(path)
+    _, probe_hash = probe_of(engine, folder.manifest, path, trusted=True)
+    importer = Importer(folder, probe_hash, engine.results, engine.settings, lambda *_: None)
+    importer.check()
+    return importer
 
 
 def probe_of(engine: Engine, manifest: Manifest, folder: Path, *, trusted: bool) -> tuple[str | None, str]:

@@ -188,6 +188,8 @@ _TYPES = {
 
 
 def _plain(values: pa.Array, field: Field, table: str, start: int, length: int | None) -> Array:
+    if pa.types.is_null(values.type) and field.empty:  # a column of nothing but null has no other type
+        values = values.cast({"int": pa.int64(), "float": pa.float64(), "flag": pa.bool_(), "text": pa.string()}[field.kind])
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if field.names and _TYPES["text"][0](kind):
         return _places(values, field, table, start)

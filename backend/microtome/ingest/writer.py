@@ -140,8 +140,10 @@ def _units(table: UnitTable) -> dict[str, Any]:
     for head in table.columns:
         if head.name in known:
             values = table.column(head.name)
-            mask = np.isnan(values) if head.type == "number" else None
-            out[head.name] = pa.array(values.tolist() if head.type == "text" else np.asarray(values), mask=mask)
+            if head.type == "text":
+                out[head.name] = pa.array(values.tolist(), pa.string())
+            else:
+                out[head.name] = pa.array(np.asarray(values), mask=np.isnan(values) if head.type == "number" else None)
     return out
 
 

@@ -77,8 +77,10 @@ def _curves(result: Curves) -> dict[str, Any]:
     return {"data": traces, "layout": _layout(result, **axes, showlegend=len(result.series) > 1)}
 
 
-def _distribution(result: Distribution) -> dict[str, Any]:
-    """The first rows as lines, counts on a root scale as everywhere in the workbench."""
+def _distribution(result: Distribution) -> dict[str, Any] | None:
+    """The first rows as lines, counts on a root scale as everywhere in the workbench; None without a histogram (imported)."""
+    if "counts" not in result.arrays:
+        return None
     edges, counts = result.arrays["edges"], result.arrays["counts"]
     traces = [
         {

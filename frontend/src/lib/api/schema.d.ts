@@ -1180,6 +1180,7 @@ export interface components {
             method_version: string;
             /** Newest */
             newest: string | null;
+            imported: components["schemas"]["Imported"] | null;
         };
         /** AtlasLayer */
         AtlasLayer: {
@@ -1273,9 +1274,9 @@ export interface components {
             /** Iou */
             iou: number;
             /** Ceiling */
-            ceiling: number;
+            ceiling: number | null;
             /** Chance */
-            chance: number;
+            chance: number | null;
             /** Detectable */
             detectable: boolean;
         };
@@ -1284,15 +1285,20 @@ export interface components {
             /** Quantile */
             quantile: number;
             /** Threshold */
-            threshold: number;
+            threshold: number | null;
             /** Attained */
-            attained: number;
+            attained: number | null;
             /** Positions Active */
-            positions_active: number;
+            positions_active: number | null;
             /** Images Active */
-            images_active: number;
+            images_active: number | null;
             /** Items */
             items: components["schemas"]["ConceptRow"][];
+            /**
+             * Note
+             * @description What imported results do not have.
+             */
+            note: string | null;
         };
         /** Counts */
         Counts: {
@@ -1392,10 +1398,16 @@ export interface components {
             examples: number;
             /** Layers */
             layers: number;
+            /** Recorders */
+            recorders: string[];
+            /** Passes */
+            passes: number;
             /** Seconds */
             seconds: number | null;
             /** Bytes */
             bytes: number;
+            /** Scratch Bytes */
+            scratch_bytes: number;
             /** Memory Bytes */
             memory_bytes: number;
             /** Queue */
@@ -1437,7 +1449,7 @@ export interface components {
                 number,
                 number
             ][];
-            maps: components["schemas"]["MapsRef"];
+            maps: components["schemas"]["MapsRef"] | null;
             /** Input Size */
             input_size: [
                 number,
@@ -1546,6 +1558,40 @@ export interface components {
         Hits: {
             /** Items */
             items: components["schemas"]["Hit"][];
+        };
+        /**
+         * Imported
+         * @description Where results come from that were computed elsewhere.
+         */
+        Imported: {
+            /** Folder */
+            folder: string;
+            /** Manifest Sha256 */
+            manifest_sha256: string;
+            /**
+             * At
+             * @description When it was imported.
+             */
+            at: string;
+            /**
+             * By
+             * @description Versions of the importing program.
+             */
+            by: {
+                [key: string]: string;
+            };
+            /**
+             * Created
+             * @description When it was computed, as its manifest says.
+             */
+            created: string | null;
+            /**
+             * Source
+             * @description Where the real model is, as its manifest says.
+             */
+            source: string | null;
+            /** Revision */
+            revision: string | null;
         };
         /** KeyRef */
         KeyRef: {
@@ -1958,6 +2004,7 @@ export interface components {
             device: string;
             /** Seed */
             seed: number | null;
+            imported: components["schemas"]["Imported"] | null;
         };
         /**
          * Range
@@ -2323,8 +2370,8 @@ export interface components {
             grid: number[];
             /** Thresholds */
             thresholds: number[];
-            histogram: components["schemas"]["UnitHistogram"];
-            exemplars: components["schemas"]["Exemplars"];
+            histogram: components["schemas"]["UnitHistogram"] | null;
+            exemplars: components["schemas"]["Exemplars"] | null;
             ablation: components["schemas"]["KeyRef"] | null;
         };
         /** UnitHistogram */
@@ -2398,24 +2445,27 @@ export interface components {
             concept: string | null;
             /** Category */
             category: string | null;
-            /** Iou */
-            iou: number;
+            /**
+             * Iou
+             * @description This and the other numbers are null where imported results do not have them.
+             */
+            iou: number | null;
             /** Ceiling */
-            ceiling: number;
+            ceiling: number | null;
             /** Chance */
-            chance: number;
+            chance: number | null;
             /** Detector */
             detector: boolean;
             /** Density */
-            density: number;
+            density: number | null;
             /** Threshold */
-            threshold: number;
+            threshold: number | null;
             /** Mean */
-            mean: number;
+            mean: number | null;
             /** Std */
-            std: number;
+            std: number | null;
             /** Max */
-            max: number;
+            max: number | null;
             /** Dead */
             dead: boolean;
             /** Detectable */
