@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from microtome.capture.arithmetic import arithmetic_for
+from microtome.capture.arithmetic import Arithmetic
 from microtome.capture.labels import LabelCodes, blank, code_dtype, encode
 from microtome.capture.pieces import Piece
 from microtome.capture.recorders.batch import Batch, Recorder
@@ -85,9 +85,9 @@ class Shard:
     Activations live in scratch files, so memory does not grow with the examples.
     """
 
-    def __init__(self, probe: ProbeSet, start: int, stop: int, device: str = "cpu") -> None:
+    def __init__(self, probe: ProbeSet, start: int, stop: int, do: Arithmetic) -> None:
         self.start, self.stop = start, stop
-        self._probe, self._do = probe, arithmetic_for(device)
+        self._probe, self._do = probe, do
         self._kept: dict[Piece, _Kept] = {}
         self._logits: Floats | None = None
         self._codes: npt.NDArray | None = None

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from microtome.capture.arithmetic import arithmetic_for
 from microtome.capture.labels import LabelCodes
 from microtome.capture.pieces import Piece, bytes_per_unit, split
 from microtome.capture.recorders.batch import Recorder
@@ -36,7 +37,7 @@ MakeShards = Callable[[Model, ProbeSet, int], Shards]
 
 def local_shards(model: Model, probe: ProbeSet, examples: int) -> Shards:
     """All examples in this process, on the model's device."""
-    return Shard(probe, 0, examples, str(model.device))
+    return Shard(probe, 0, examples, arithmetic_for(str(model.device)))
 
 
 @dataclass(slots=True)
