@@ -13,8 +13,11 @@ COPY constraints.txt ./
 RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^torch==' constraints.txt)"
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY backend ./backend
+# EXTRAS=ray for a cluster; KubeRay's health checks call wget
+ARG EXTRAS=""
+RUN if [ -n "$EXTRAS" ]; then apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/*; fi
 COPY --from=frontend /src/backend/microtome/api/static ./backend/microtome/api/static
-RUN pip install --no-cache-dir -c constraints.txt .
+RUN pip install --no-cache-dir -c constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 RUN useradd --create-home microtome && mkdir /data && chown microtome /data
 USER microtome
 ENV MICROTOME_DATA_DIR=/data

@@ -55,7 +55,7 @@ $(STAMP)/app: pyproject.toml constraints.txt hatch_build.py
 	mkdir -p $(STAMP) && touch $@
 
 $(STAMP)/dev: $(STAMP)/app
-	$(PIP) --no-build-isolation -e ".[dev]"
+	$(PIP) --no-build-isolation -e ".[dev,ray]"
 	touch $@
 
 $(STAMP)/frontend: frontend/package-lock.json | $(STAMP)/app

@@ -52,7 +52,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_every_dependency_is_locked() -> None:
     locked = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines() if line}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"], *project["optional-dependencies"]["ray"]]:
         assert re.split(r"[\[>=<~!]", text)[0].lower().replace("_", "-") in locked, text
 
 

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import webbrowser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,12 @@ import typer
 import uvicorn
 
 from microtome.api.app import create_app
-from microtome.core.errors import Unavailable
+from microtome.core.errors import InvalidInput, Unavailable
 from microtome.core.settings import Settings, settings
 from microtome.engine import Engine
+from microtome.engine.cluster.address import NOT_INSTALLED, check_address
 
+EXECUTORS = ("local", "ray")
 DEMO_MODEL, DEMO_PROBE = "builtin:tinyplaces-resnet", "builtin:tinyplaces"
 log = structlog.get_logger("microtome.demo")
 
@@ -27,8 +30,21 @@ Port = Annotated[int | None, typer.Option("--port", help="Port; PORT or 8000 if 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for the database and everything computed.")]
 
 
-def configured(host: str | None, port: int | None, data: Path | None) -> Settings:
-    """Settings with the command line's changes; the environment carries them to worker processes."""
+Where = Annotated[str | None, typer.Option("--executor", help="local: this machine. ray: a cluster; needs pip install 'microtome[ray]'.")]
+Address = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="local (start Ray here), auto (find it here), host:6379, or ray://host:10001."),
+]
+
+
+def configured(
+    host: str | None, port: int | None, data: Path | None, executor: str | None = None, ray_address: str | None = None
+) -> Settings:
+    """Settings with the command line's changes; the environment carries them to worker processes.
+
+    Raises:
+        InvalidInput, Unavailable: there is no such executor, or Ray is not installed.
+    """
     if host is not None:
         os.environ["MICROTOME_HOST"] = host
     if port is not None:
@@ -37,8 +53,19 @@ def configured(host: str | None, port: int | None, data: Path | None) -> Setting
         os.environ["MICROTOME_PORT"] = os.environ["PORT"]
     if data is not None:
         os.environ["MICROTOME_DATA_DIR"] = str(data.absolute())
+    if executor is not None:
+        if executor not in EXECUTORS:
+            raise InvalidInput(f"There is no executor '{executor[:40]}'. Choose one of {', '.join(EXECUTORS)}.", field="executor")
+        os.environ["MICROTOME_EXECUTOR"] = executor
+    if ray_address is not None:
+        os.environ["MICROTOME_RAY_ADDRESS"] = ray_address
     settings.cache_clear()
-    return settings()
+    values = settings()
+    if values.executor == "ray":
+        check_address(values.ray_address)
+        if find_spec("ray") is None:
+            raise Unavailable(NOT_INSTALLED)
+    return values
 
 
 def _listen(values: Settings) -> socket.socket:
@@ -70,9 +97,9 @@ def _serve(values: Settings, engine: Engine, *, open_browser: bool) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def serve(host: Host = None, port: Port = None, data: Data = None) -> None:
+def serve(host: Host = None, port: Port = None, data: Data = None, executor: Where = None, ray_address: Address = None) -> None:
     """Start the workbench."""
-    values = configured(host, port, data)
+    values = configured(host, port, data, executor, ray_address)
     _serve(values, Engine(values), open_browser=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -30,6 +31,16 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="Torch device of the worker: auto, cpu, cuda, cuda:0, mps.")
     threads: int = Field(0, ge=0, le=512, description="Threads of the worker; 0 takes all cores.")
     inline: bool = Field(False, description="Run methods in the calling process (tests).")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="Where passes over probe sets run: one worker process per device of this machine, or a Ray cluster."
+    )
+    ray_address: str = Field(
+        "local",
+        max_length=300,
+        description="Ray cluster: local starts one on this machine, auto finds the one running here, or host:6379, or ray://host:10001.",
+    )
+    ray_actors: int = Field(0, ge=0, le=10_000, description="Workers in the Ray cluster; 0 takes as many as there is room for.")
+    ray_cpus: int = Field(0, ge=0, le=512, description="Cores of each worker in the Ray cluster; 0 takes 1 beside a GPU, else up to 4.")
     cache_bytes: int = Field(20 * 2**30, ge=2**20, description="Size at which the result cache starts to evict.")
     scratch_bytes: int = Field(
         0,

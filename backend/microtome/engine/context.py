@@ -1,12 +1,14 @@
 """What a method sees of its run, inside a worker.
 
-``progress`` is also the safe point at which a worker does other people's short work: between two batches of a long run it
-looks (at most every 200 ms) for queued interactive runs and executes them, in a thread of their own so that gradient modes
-stay apart, and with another instance of the model so that the hooks of the long run do not see them.
+``check``, and with it ``progress``, is also the safe point at which a worker does other people's short work: between two batches
+of a long run it looks (at most every 200 ms) for queued interactive runs and executes them, in a thread of their own so that
+gradient modes stay apart, and with another instance of the model so that the hooks of the long run do not see them. Helper
+threads of a method (one that reads ahead) may call ``check`` too; they are told of a cancel, and do nobody's work.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +38,7 @@ class WorkContext:
         self.run_id, self._runs, self._events = run_id, runs, events
         self._publish, self._between = publish, between
         self._limit = limit_seconds
+        self._thread = threading.get_ident()
         self._began = time.monotonic()
         self._away = 0.0  # seconds spent on other runs
         self._asked = self._told = self._polled = 0.0
@@ -63,6 +66,9 @@ class WorkContext:
                 f"The run took longer than {self._limit:.0f} s (MICROTOME_RUN_SECONDS) and was stopped. Use fewer examples or "
                 "raise the limit."
             )
+        if self._between is not None and threading.get_ident() == self._thread and time.monotonic() - self._polled >= POLL:
+            self._polled = time.monotonic()
+            self._away += self._between()
 
     def progress(self, done: int, total: int, what: str = "") -> None:
         self.check()
@@ -80,9 +86,6 @@ class WorkContext:
             with self._runs.store.write() as connection:
                 self._runs.set(self.run_id, connection, progress=state)
                 self._events.add("run", {"id": self.run_id}, connection)
-        if self._between is not None and at - self._polled >= POLL:
-            self._polled = at
-            self._away += self._between()
 
     def emit(self, preview: Mapping[str, Any]) -> None:
         self._events.add("preview", {"run": self.run_id, **preview})

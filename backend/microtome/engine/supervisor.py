@@ -39,7 +39,9 @@ class Supervisor:
 
     def __init__(self, settings: Settings, store: Store, arguments: tuple[str, ...] = ()) -> None:
         self.settings, self.store, self.arguments = settings, store, arguments
-        self._children = [_Child(d.strip()) for d in settings.device.split(",") if d.strip()]
+        devices = [d.strip() for d in settings.device.split(",") if d.strip()]
+        # a cluster has one process here that hands out its work; it executes what is about single examples itself
+        self._children = [_Child(d) for d in (devices[:1] if settings.executor == "ray" else devices)]
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="supervisor", daemon=True)
 

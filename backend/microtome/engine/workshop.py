@@ -51,4 +51,8 @@ class Workshop:
         """Where recorded activations are kept between runs; ``wanted`` names layers that waiting runs ask of the same examples."""
         from microtome.capture.taken import Captures
 
+        if self.settings.executor == "ray":
+            from microtome.engine.cluster.connect import Cluster
+
+            return Captures(Cluster(self.settings).shards, wanted)
         return Captures(wanted=wanted)
