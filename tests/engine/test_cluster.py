@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from microtome.capture.arithmetic import arithmetic_for
 from microtome.capture.pieces import Piece
 from microtome.capture.recorders.histogram import Histogram
 from microtome.capture.recorders.moments import BLOCK
 from microtome.capture.recorders.tally import Tally
 from microtome.capture.shard import Shard
+from microtome.client import Client
 from microtome.core.context import SilentContext
 from microtome.core.errors import Conflict, InvalidInput, MicrotomeError, RunCancelled, Unavailable
 from microtome.core.settings import Settings
@@ -70,7 +74,7 @@ def model() -> Any:
 @pytest.fixture(scope="module")
 def local(model: Any, probe: Any) -> Shard:
     """Everything recorded in this process."""
-    shard = Shard(probe, 0, COUNT)
+    shard = Shard(probe, 0, COUNT, arithmetic_for("cpu"))
     shard.forward(model, pieces_of(model), SilentContext())
     return shard
 
@@ -292,3 +296,76 @@ def test_deployment_examples_use_what_there_is() -> None:
         assert check_address(command[command.index("--ray-address") + 1])
     assert "127.0.0.1:8000:8000" in compose["services"]["app"]["ports"]
     assert not [p for name in ("head", "worker", "db") for p in compose["services"][name].get("ports", [])]  # Ray has no passwords
+
+
+def serve(data: Path, *more: str) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "MICROTOME_DATA_DIR": str(data), "MICROTOME_SOURCE_ROOTS": f'["{micro.ROOT}"]', "PYTHONPATH": f"{ROOT / 'backend'}:{ROOT}",
+    }  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "microtome.cli", "serve", "--port", "0", *more],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_the_server_over_a_cluster_of_its_own(probe: Any, tmp_path: Path) -> None:
+    """``microtome serve --executor ray``: a dissection, an explanation while it runs, and nothing left behind at the end."""
+    server = serve(tmp_path / "data", "--executor", "ray", "--ray-address", "local")
+    try:
+        assert server.stdout is not None
+        match = re.search(r"http://\S+", server.stdout.readline())
+        assert match
+        client = Client(match[0].rstrip("/"))
+        client.add_model(f"path:{micro.model_folder('resnet')}", "net")
+        client.add_probe(probe.source, "photos")
+        run = client.submit("dissection", model="net", probe="photos")
+        assert client.run("grad-cam", model="net", example="photos:3", timeout=60)["state"] == "done"
+        done = client.wait(run["id"], 150)
+        assert (done["state"], done["forward_passes"]) == ("done", COUNT)
+        for part in done["parts"]:
+            assert "units" in client.results(part["key"])
+    finally:
+        server.terminate()
+        server.wait(20)
+    end = time.monotonic() + 30
+    while leftovers := [p for p in Path("/proc").glob("[0-9]*/environ") if str(tmp_path / "data") in _text(p)]:
+        assert time.monotonic() < end, f"still running: {leftovers}"
+        time.sleep(0.2)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--executor", "cloud"), "There is no executor 'cloud'. Choose one of local, ray."),
+        (("--executor", "ray", "--ray-address", "http://here"), "'http://here' is no address of a Ray cluster."),
+    ],
+)
+def test_the_command_line_refuses_what_cannot_be(tmp_path: Path, more: tuple[str, ...], message: str) -> None:
+    server = serve(tmp_path / "data", *more)
+    _, errors = server.communicate(timeout=60)
+    assert server.returncode == 2
+    assert message in errors
+    assert "Traceback" not in errors
+
+
+def test_a_cluster_that_is_away_fails_the_run_that_needs_it(probe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(ConnectionError("ray client connection timeout")))
+    engine = Engine(Settings(data_dir=tmp_path / "data", inline=True, executor="ray", ray_address="ray://nobody.invalid:10001"))
+    try:
+        model, images = engine.ensure_source("model", f"path:{micro.model_folder('resnet')}"), engine.ensure_source("probe", probe.source)
+        failed = engine.submit("dissection", {"model": model, "probe": images}, {"max_examples": 16})
+        assert failed.state == "failed"
+        assert "No Ray cluster answers at 'ray://nobody.invalid:10001': ray client connection timeout" in failed.error["detail"]
+        assert "ray start --head" in failed.error["detail"]
+        assert engine.submit("predict", {"model": model, "example": f"{images}:1"}).state == "done"  # what needs no cluster goes on
+    finally:
+        engine.stop()
+        engine.store.close()

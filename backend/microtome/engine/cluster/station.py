@@ -112,6 +112,7 @@ class Station:
         Raises:
             Conflict: model or probe set are not the same here as where the run was planned.
         """
+        from microtome.capture.arithmetic import arithmetic_for
         from microtome.capture.shard import Shard
 
         with self._call(number) as ticket, self._models.borrow(plan["model"]["source"], plan["model"]["hash"]) as model:
@@ -122,7 +123,7 @@ class Station:
             except Conflict:
                 raise Conflict(self._other(plan["probe"]["source"]), field="probe") from None
             shards = self._shards.setdefault(capture, {})
-            shard = shards.get(block[0]) or Shard(probe, *block, self._device)
+            shard = shards.get(block[0]) or Shard(probe, *block, arithmetic_for(self._device))
             shard.forward(model, pieces, ticket)
             shards[block[0]] = shard  # only now: what failed half-way is not taken for whole
 
