@@ -219,7 +219,7 @@ def facts(desk: Desk, found: AtlasState) -> dict[str, Any]:
     out["categories"] = list(dict.fromkeys(c.split(":")[0] for c in matrix.get("columns", [])))
     chances = [d["summary"]["facts"].get("chance") for layer in columns.layers if "summary" in (d := layer.documents)]
     numbers = [float(c) for c in chances if c is not None]
-    out["chance"] = sum(numbers) / len(numbers) if numbers else 0.0
+    out["chance"] = sum(numbers) / len(numbers) if numbers else None if found.imported is not None else 0.0
     return out
 
 

@@ -45,7 +45,7 @@ class Atlas(Out):
     quantile: float
     grid: list[float]
     min_iou: float
-    chance: float
+    chance: float | None = Field(description="Mean over layers of the median chance level; null where none was imported.")
     chance_note: str
     images: int
     categories: list[str]

@@ -1168,8 +1168,11 @@ export interface components {
             grid: number[];
             /** Min Iou */
             min_iou: number;
-            /** Chance */
-            chance: number;
+            /**
+             * Chance
+             * @description Mean over layers of the median chance level; null where none was imported.
+             */
+            chance: number | null;
             /** Chance Note */
             chance_note: string;
             /** Images */
