@@ -84,6 +84,11 @@ class Columns:
         parts = [np.array([*(place[n] for n in head), -1], np.int32)[values] for head, values in zip(heads, codes, strict=True)]
         return names, _one(parts, np.int32)
 
+    @cached_property
+    def detectors(self) -> npt.NDArray[np.int32]:
+        """Rows of the detectors, which are few: what is counted of them alone need not look at all rows."""
+        return np.flatnonzero(self.flag("detector")).astype(np.int32)
+
     @property
     def iou(self) -> Floats:
         return self.number("best_iou")
@@ -96,6 +101,10 @@ class Columns:
     @cached_property
     def iou_bin(self) -> npt.NDArray[np.uint8]:
         return np.clip(np.searchsorted(self.iou_edges, np.nan_to_num(self.iou), side="right") - 1, 0, BINS - 1).astype(np.uint8)
+
+    @cached_property
+    def iou_counts(self) -> npt.NDArray[np.int64]:
+        return np.bincount(self.iou_bin, minlength=BINS)
 
     def row(self, layer: str, unit: int) -> int:
         """Place of a unit.

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from microtome.api.browse import atlas as atlases
 from microtome.api.browse.atlas import AtlasState
@@ -29,16 +30,15 @@ def aggregate(desk: Desk, query: AggregateQuery) -> dict[str, Any]:
 
 def _aggregate(desk: Desk, found: AtlasState, columns: Columns, notes: Notes, query: AggregateQuery) -> dict[str, Any]:
     chosen = masks(desk, found, columns, notes, query.selection)
-    detectors = columns.flag("detector")
     ious = columns.iou[chosen.brushed]
     return {
-        "counts": counts(columns, chosen) | {"detectors": int((detectors & chosen.in_filter).sum())},
+        "counts": counts(columns, chosen) | {"detectors": int(chosen.in_filter[columns.detectors].sum())},
         "layers": _layers(found, columns, chosen),
         "concepts": (concepts := _concepts(columns, chosen, query))[:MAX_CONCEPTS],
         "more_concepts": max(0, len(concepts) - MAX_CONCEPTS),
         "histogram": {
             "edges": columns.iou_edges,
-            "all": np.bincount(columns.iou_bin, minlength=BINS),
+            "all": columns.iou_counts,
             "in_filter": np.bincount(columns.iou_bin[chosen.in_filter], minlength=BINS),
             "brushed": np.bincount(columns.iou_bin[chosen.brushed], minlength=BINS),
         },
@@ -50,17 +50,15 @@ def _aggregate(desk: Desk, found: AtlasState, columns: Columns, notes: Notes, qu
 def _layers(found: AtlasState, columns: Columns, chosen: Masks) -> list[dict[str, Any]]:
     """Per layer: detectors by category within the filters, and how many are inside."""
     kinds = len(columns.categories) + 1
-    codes = columns.layer * kinds + columns.category + 1
-    inside = np.bincount(codes[chosen.in_filter & columns.flag("detector")], minlength=len(columns.layers) * kinds)
-    table = inside.reshape(len(columns.layers), kinds)
-    size = len(columns.layers)
-    brushed = np.bincount(columns.layer[chosen.brushed], minlength=size)
-    in_filter = np.bincount(columns.layer[chosen.in_filter], minlength=size)
+    rows = columns.detectors[chosen.in_filter[columns.detectors]]
+    codes = columns.layer[rows] * kinds + columns.category[rows] + 1
+    table = np.bincount(codes, minlength=len(columns.layers) * kinds).reshape(len(columns.layers), kinds)
+    brushed, in_filter = ([int(mask[la.start : la.stop].sum()) for la in columns.layers] for mask in (chosen.brushed, chosen.in_filter))
     return [
         {
             "name": layer.name, "label": found.label_of(layer.name),
             "categories": {name: int(table[i, c + 1]) for c, name in enumerate(columns.categories) if table[i, c + 1]},
-            "total": layer.stop - layer.start, "brushed": int(brushed[i]), "in_filter": int(in_filter[i]),
+            "total": layer.stop - layer.start, "brushed": brushed[i], "in_filter": in_filter[i],
         }
         for i, layer in enumerate(columns.layers)
     ]  # fmt: skip
@@ -69,9 +67,10 @@ def _layers(found: AtlasState, columns: Columns, chosen: Masks) -> list[dict[str
 def _concepts(columns: Columns, chosen: Masks, query: AggregateQuery) -> list[dict[str, Any]]:
     """Detectors per concept within all filters but the concept ones, so that other concepts stay on offer."""
     size = len(columns.concepts)
-    has = columns.flag("detector") & (columns.concept >= 0)
-    units = np.bincount(columns.concept[has & chosen.but_concepts], minlength=size)
-    brushed = np.bincount(columns.concept[has & chosen.brushed], minlength=size)
+    rows = columns.detectors[columns.concept[columns.detectors] >= 0]
+    concept = columns.concept[rows]
+    units = np.bincount(concept[chosen.but_concepts[rows]], minlength=size)
+    brushed = np.bincount(concept[chosen.brushed[rows]], minlength=size)
     selection = query.selection
     out = []
     for code in np.lexsort((np.arange(size), -units)).tolist():
@@ -91,9 +90,16 @@ def _members(desk: Desk, found: AtlasState, columns: Columns, chosen: Masks) -> 
     if found.map_key is None:
         return None
     points = map_points(desk, found.map_key)
-    rows = desk.browse.remember(("map-rows", found.map_key, found.keys), lambda: rows_of_points(columns, points), cap=16)
+
+    def places() -> npt.NDArray[np.int32] | None:
+        """Row of each point; None where point and row are the same."""
+        rows = rows_of_points(columns, points)
+        return None if len(rows) == columns.count and np.array_equal(rows, np.arange(len(rows))) else rows
+
+    rows = desk.browse.remember(("map-rows", found.map_key, found.keys), places, cap=4)
 
     def bits(mask: Flags) -> str:
-        return base64.b64encode(np.packbits(mask[rows] & (rows >= 0), bitorder="little").tobytes()).decode()
+        inside = mask if rows is None else mask[rows] & (rows >= 0)
+        return base64.b64encode(np.packbits(inside, bitorder="little").tobytes()).decode()
 
     return {"in_filter": bits(chosen.in_filter), "brushed": bits(chosen.brushed)}
