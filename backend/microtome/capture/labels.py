@@ -12,6 +12,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from microtome.capture.scratch import scratch_array
+
 IGNORED = np.uint16(65_535)
 
 
@@ -44,6 +46,36 @@ class LabelCodes:
     def positions(self) -> int:
         """Positions that are not ignored."""
         return int(np.count_nonzero(self.codes))
+
+
+class LabelStore:
+    """Codes of many examples, added in order, in scratch files: what is kept must not grow in memory with the examples.
+
+    (Many small arrays kept between the large ones of each batch would also keep the memory allocator from using theirs again.)
+    """
+
+    def __init__(self, examples: int, size: tuple[int, int]) -> None:
+        self._codes = scratch_array((examples, *size), code_dtype(size))
+        self._offsets = np.zeros(examples + 1, np.int64)
+        self._members: npt.NDArray[np.uint16] = np.empty((0, 0), np.uint16)
+
+    def put(self, start: int, labels: npt.NDArray[np.uint16]) -> None:
+        """Labels uint16 [n, L, h, w] of the examples from ``start`` on; all earlier ones must be there."""
+        found = encode(labels)
+        first, last = self._offsets[start], self._offsets[start] + len(found.members)
+        if last > len(self._members):
+            larger = scratch_array((max(4096, 2 * int(last)), labels.shape[1]), np.uint16)
+            if first:
+                larger[:first] = self._members[:first]
+            self._members = larger
+        self._codes[start : start + len(labels)] = found.codes
+        self._members[first:last] = found.members
+        self._offsets[start + 1 : start + len(labels) + 1] = first + found.offsets[1:]
+
+    def get(self, start: int, stop: int) -> LabelCodes:
+        first, last = self._offsets[start], self._offsets[stop]
+        offsets = self._offsets[start : stop + 1] - first
+        return LabelCodes(np.asarray(self._codes[start:stop]), np.asarray(self._members[first:last]), offsets)
 
 
 def code_dtype(size: tuple[int, int]) -> type[np.uint16] | type[np.uint32]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from microtome.capture.arithmetic import Arithmetic
-from microtome.capture.labels import LabelCodes, blank, code_dtype, encode
+from microtome.capture.labels import LabelCodes, LabelStore, blank
 from microtome.capture.pieces import Piece
 from microtome.capture.recorders.batch import Batch, Recorder
 from microtome.capture.recorders.look import Look
@@ -90,8 +90,7 @@ class Shard:
         self._probe, self._do = probe, do
         self._kept: dict[Piece, _Kept] = {}
         self._logits: Floats | None = None
-        self._codes: npt.NDArray | None = None
-        self._members: list[npt.NDArray[np.uint16]] = []
+        self._store: LabelStore | None = None
         self._size = (1, 1)
 
     def forward(self, model: Model, pieces: Sequence[Piece], run: RunContext) -> None:
@@ -99,20 +98,15 @@ class Shard:
         layers = [model.layers[name] for name in dict.fromkeys(p.layer for p in pieces)]
         kept = {p: self._room(model, p, count) for p in pieces}
         logits = scratch_array((count, len(model.classes)), np.float32)
-        labelled = bool(pieces) and bool(self._probe.concepts) and self._codes is None
-        if self._codes is None:
-            self._size = label_size(model.preprocess.size)
-        codes = scratch_array((count, *self._size), code_dtype(self._size)) if labelled else None
-        members: list[npt.NDArray[np.uint16]] = []
+        self._size = label_size(model.preprocess.size)
+        labelled = bool(pieces) and bool(self._probe.concepts) and self._store is None
+        store = LabelStore(count, self._size) if labelled else None
 
         def read(first: int, last: int) -> torch.Tensor:
             run.check()
             wanted = range(self.start + first, self.start + last)
-            if codes is not None:
-                # whatever a repeated batch leaves behind is overwritten by its repetition
-                found = encode(read_labels(model, self._probe, wanted, self._size))
-                codes[first:last] = found.codes
-                members[first:] = [found.members[a:b] for a, b in zip(found.offsets, found.offsets[1:], strict=False)]
+            if store is not None:
+                store.put(first, read_labels(model, self._probe, wanted, self._size))
             return model.preprocess([self._probe.image(i) for i in wanted])
 
         def take(first: int, name: str, tensor: torch.Tensor) -> None:
@@ -130,8 +124,7 @@ class Shard:
         forward_pass(model, read_ahead(read, count, BATCH), count, run, observe, layers, take)
         self._kept |= kept
         self._logits = logits
-        if codes is not None:
-            self._codes, self._members = codes, members
+        self._store = store or self._store
 
     @staticmethod
     def _room(model: Model, piece: Piece, count: int) -> _Kept:
@@ -157,11 +150,7 @@ class Shard:
             yield Batch(self.start + first, part, self._labels(first, last))
 
     def _labels(self, first: int, last: int) -> LabelCodes:
-        if self._codes is None:
-            return blank(last - first, self._size)
-        rows = self._members[first:last]
-        offsets = np.cumsum([0, *(len(r) for r in rows)]).astype(np.int64)
-        return LabelCodes(np.asarray(self._codes[first:last]), np.concatenate(rows), offsets)
+        return blank(last - first, self._size) if self._store is None else self._store.get(first, last)
 
     def record(self, piece: Piece, recorders: Sequence[R], run: RunContext, units: tuple[int, int] | None = None) -> Sequence[R]:
         for batch in self._batches(piece, units):
@@ -192,4 +181,4 @@ class Shard:
 
     def close(self) -> None:
         self._kept.clear()
-        self._codes = self._logits = None
+        self._store = self._logits = None
