@@ -84,7 +84,7 @@ def _distribution(result: Distribution) -> dict[str, Any] | None:
     edges, counts = result.arrays["edges"], result.arrays["counts"]
     traces = [
         {
-            "type": "scatter", "mode": "lines", "line": {"shape": "hvh", "width": 1.2}, "name": result.rows[row],
+            "type": "scatter", "mode": "lines", "line": {"shape": "hvh", "width": 1.2}, "name": result.rows[row] if result.rows else str(row),
             "x": ((edges[row, 1:] + edges[row, :-1]) / 2).tolist(), "y": np.sqrt(counts[row]).tolist(),
         }
         for row in range(min(len(counts), MAX_ROWS))
