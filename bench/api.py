@@ -207,7 +207,7 @@ def measure(data: Path, units: int, seconds: float, database: str | None) -> dic
         facts, first = first_requests(url)
         calm, _, largest = asyncio.run(browse(url, facts, seconds, PAUSE))
         rush, rate, other = asyncio.run(browse(url, facts, seconds, (0.0, 0.0)))
-        held = memory(pid)
+        held, load_average = memory(pid), round(os.getloadavg()[0], 1)
 
     def shown(times: dict[str, list[float]]) -> dict[str, Any]:
         return {k: {n: round(v, 1) for n, v in percentiles(times[k]).items()} | {"n": len(times[k])} for k in SHARES if times[k]}
@@ -215,6 +215,7 @@ def measure(data: Path, units: int, seconds: float, database: str | None) -> dic
     return {
         "load": load, "first request ms": first, "browsing ms": shown(calm), "without pauses ms": shown(rush),
         "requests per second without pauses": round(rate, 1), "largest answer bytes": max(largest, other), "server MB": held,
+        "load average": load_average,
     }  # fmt: skip
 
 
