@@ -31,6 +31,8 @@ from microtome.models import load_model
 from microtome.probes import open_probe
 from tests import micro
 
+# before Ray is imported, which reads it once: a token of our own, so that it neither looks for one in the home folder nor leaves one
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "of-the-tests-" + "0" * 32}
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 from microtome.engine.cluster.connect import connect  # noqa: E402
@@ -47,7 +49,6 @@ def nodes() -> Iterator[Any]:
     """A cluster whose head computes nothing; tests add nodes of one core."""
     old = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{ROOT / 'backend'}:{ROOT}"
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         yield cluster
@@ -285,6 +286,8 @@ def test_deployment_examples_use_what_there_is() -> None:
     """Images, settings and commands in the examples are those of this repository."""
     yaml = pytest.importorskip("yaml")
     compose = yaml.safe_load((ROOT / "deploy/docker-compose.ray.yml").read_text())
+    ray_services = [compose["services"][n] for n in ("app", "head", "worker")]
+    assert all(s["environment"]["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN" in s["environment"] for s in ray_services)
     documents = list(yaml.safe_load_all((ROOT / "deploy/kuberay.yaml").read_text()))
     text = (ROOT / "deploy/docker-compose.ray.yml").read_text() + (ROOT / "deploy/kuberay.yaml").read_text()
     assert {n.lower() for n in re.findall(r"MICROTOME_([A-Z_]+)", text)} <= set(Settings.model_fields)
@@ -295,7 +298,11 @@ def test_deployment_examples_use_what_there_is() -> None:
         assert command[:2] == ["microtome", "serve"]
         assert check_address(command[command.index("--ray-address") + 1])
     assert "127.0.0.1:8000:8000" in compose["services"]["app"]["ports"]
-    assert not [p for name in ("head", "worker", "db") for p in compose["services"][name].get("ports", [])]  # Ray has no passwords
+    assert not [
+        p for name in ("head", "worker", "db") for p in compose["services"][name].get("ports", [])
+    ]  # Ray is reached from inside only
+    assert documents[2]["spec"]["authOptions"] == {"mode": "token"}
+    assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} <= {v["name"] for v in server["env"]}
 
 
 def serve(data: Path, *more: str) -> subprocess.Popen[str]:

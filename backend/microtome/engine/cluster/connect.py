@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import secrets
 import threading
 from typing import Any
 
@@ -35,6 +36,9 @@ def connect(settings: Settings) -> Any:
     address = check_address(settings.ray_address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address == "local" and "RAY_AUTH_MODE" not in os.environ:
+        # whoever reaches Ray's ports may run code there, so this cluster is opened by a token that nobody else knows
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         ray = importlib.import_module("ray")
     except ImportError:
@@ -48,11 +52,11 @@ def connect(settings: Settings) -> Any:
         return ray
     try:
         ray.init(address=address, **common)
-    except (ConnectionError, RuntimeError, OSError) as error:
+    except (ConnectionError, RuntimeError, OSError, ray.exceptions.RayError) as error:
         reason = str(error).strip().split("\n")[0][:300].rstrip(".")
         raise Unavailable(
             f"No Ray cluster answers at '{address}': {reason}. Start one with `ray start --head` (and `ray start --address=HOST:6379` "
-            "on the other machines), correct MICROTOME_RAY_ADDRESS, or use local."
+            "on the other machines), correct MICROTOME_RAY_ADDRESS, give this server the RAY_AUTH_TOKEN of that cluster, or use local."
         ) from None
     return ray
 
