@@ -22,39 +22,42 @@ class Tensors:
         self.device = torch.device(device)
 
     def _here(self, array: npt.NDArray) -> torch.Tensor:
-        # copied: what comes from a mapped file may be read-only, which torch does not know
-        return torch.from_numpy(np.array(array)).to(self.device, non_blocking=True)
+        # torch knows no read-only tensors
+        return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device, non_blocking=True)
 
     @staticmethod
-    def _keys(maps: torch.Tensor) -> torch.Tensor:
-        """int64 in 0 .. 2**32 that sorts as the floats do; both zeros are one number."""
-        bits = (maps + 0.0).view(torch.int32)
-        return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(torch.int64) + 2**31
+    def _bits(values: torch.Tensor) -> torch.Tensor:
+        """int32 that sorts as the floats do; both zeros are one number."""
+        bits = (values + 0.0).view(torch.int32)
+        return bits.bitwise_xor_((bits >> 31).bitwise_and_(0x7FFFFFFF))
 
     def look(self, maps: Floats, peaks: Floats, sites: npt.NDArray[np.int32], tops: Counts) -> tuple[Doubles, Doubles, Floats, Floats]:
-        values = self._here(maps)
-        flat = values.flatten(2)
-        wide = flat.double()
-        mean = wide.mean(2)
-        squares = ((wide - mean[..., None]) ** 2).sum(2)
-        high = flat.amax(2)
+        flat = self._here(maps).flatten(2)
+        mean = flat.mean(2, dtype=torch.float64)
+        squares = (flat - mean[..., None]).square_().sum(2)
         # max() may return any of several equal places; the first is the definition
+        low, high = flat.aminmax(dim=2)
         first = (flat == high[..., None]).to(torch.uint8).argmax(2)
         peaks[...], sites[...] = high.T.cpu().numpy(), first.T.cpu().numpy()
-        units = values.shape[1]
-        digit = (self._keys(flat) >> (32 - _TOP)) + (torch.arange(units, device=self.device) << _TOP)[None, :, None]
+        units = flat.shape[1]
+        digit = (self._bits(flat) >> (32 - _TOP)) + (1 << (_TOP - 1))
+        digit += (torch.arange(units, device=self.device, dtype=torch.int32) << _TOP)[None, :, None]
         tops += self._count(digit.reshape(-1), units << _TOP).reshape(tops.shape)
-        return mean.cpu().numpy(), squares.cpu().numpy(), flat.amin(2).cpu().numpy(), high.cpu().numpy()
+        return mean.cpu().numpy(), squares.cpu().numpy(), low.cpu().numpy(), high.cpu().numpy()
 
     def _count(self, index: torch.Tensor, size: int) -> Counts:
         return torch.bincount(index, minlength=size).cpu().numpy()
 
     def _slots(self, maps: Floats, table: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Keys, units and slots of the values whose first digit is looked for."""
-        keys = self._keys(self._here(maps).flatten(2))
-        slot = self._here(table)[torch.arange(keys.shape[1], device=self.device)[None, :, None], keys >> (32 - _TOP)]
-        found = (slot != NONE).nonzero(as_tuple=True)
-        return keys[found], found[1], slot[found].long()
+        """Keys (int64 in 0 .. 2**32), units and slots of the values whose first digit is looked for."""
+        values = self._here(maps).flatten(2)
+        least = (((table != NONE).argmax(axis=1).astype(np.int64) << (32 - _TOP)) - 2**31).astype(np.int32)
+        bound = (least ^ ((least >> 31) & 0x7FFFFFFF)).view(np.float32)
+        at = (values >= self._here(bound)[:, None]).nonzero(as_tuple=True)
+        keys = self._bits(values[at]).to(torch.int64) + 2**31
+        slot = self._here(table)[at[1], keys >> (32 - _TOP)]
+        found = slot != NONE
+        return keys[found], at[1][found], slot[found].long()
 
     def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], counts: Counts) -> None:
         keys, unit, slot = self._slots(maps, table)
@@ -84,31 +87,44 @@ class Tensors:
             for source, target in zip(values.shape[2:], codes.shape[1:], strict=True)
         )
         # A cell whose four corners stay below the lowest threshold (by more than rounding) holds nothing: look at the others.
-        padded = torch.nn.functional.pad(values, (0, 1, 0, 1), mode="replicate")
-        corner = torch.nn.functional.max_pool2d(padded, 2, stride=1)
-        cells = (corner + corner.abs() * 1e-6 > limits[:, :1, None]).nonzero()
+        least = limits[:, :1, None]
+        high = values > least - least.abs() * 2e-6
+        high[:, :, :-1] |= high[:, :, 1:].clone()
+        high[..., :-1] |= high[..., 1:].clone()
+        cells = high.nonzero()
         tall, wide = rows[0].diff(), columns[0].diff()
-        largest = int(tall.max()) * int(wide.max())
+        shape = tall[cells[:, 2]] * (codes.shape[2] + 1) + wide[cells[:, 3]]
+        for size in shape.unique().tolist():  # cells at the border are larger or smaller; all of one shape are worked on together
+            t, w = size // (codes.shape[2] + 1), size % (codes.shape[2] + 1)
+            for part in cells[shape == size].split(max(1, _POSITIONS // max(1, t * w))):
+                self._cells(part, (t, w), values, limits, codes, members, offsets, rows, columns, unit_bins, shared_bins)
+
+    def _cells(  # type: ignore[no-untyped-def]
+        self, part, size, values, limits, codes, members, offsets, rows, columns, unit_bins, shared_bins
+    ) -> None:
+        """Count the positions in cells of one shape; ``part`` [k, 4] holds their images, units, rows and columns."""
+        image, unit, a, c = part.T
+        b, d = (a + 1).clamp(max=values.shape[2] - 1), (c + 1).clamp(max=values.shape[3] - 1)
+        y, x = (
+            grid[0][at][:, None] + torch.arange(count, device=self.device)
+            for grid, at, count in ((rows, a, size[0]), (columns, c, size[1]))
+        )
+        f, g = rows[1][y], columns[1][x][:, None]
+        left, right = (
+            (values[image, unit, a, at][:, None] * (1 - f) + values[image, unit, b, at][:, None] * f)[..., None] for at in (c, d)
+        )
+        value = left * (1 - g) + right * g
+        cell, row, column = (value > limits[unit, 0][:, None, None]).nonzero(as_tuple=True)
+        code = codes[image[cell], y[cell, row], x[cell, column]]
+        kept = code > 0
+        cell, code, value = cell[kept], code[kept], value[cell, row, column][kept]
+        here = unit[cell]
         points, concepts = limits.shape[1], shared_bins.shape[1]
-        for part in cells.split(max(1, _POSITIONS // largest)):
-            image, unit, a, c = part.T
-            size = tall[a] * wide[c]
-            cell = torch.repeat_interleave(torch.arange(len(part), device=self.device), size)
-            place = torch.arange(len(cell), device=self.device) - (size.cumsum(0) - size)[cell]
-            y, x = rows[0][a][cell] + place // wide[c][cell], columns[0][c][cell] + place % wide[c][cell]
-            f, g = rows[1][y], columns[1][x]
-            corners = [padded[image, unit, a + down, c + right][cell] for right in (0, 1) for down in (0, 1)]
-            left, right = corners[0] * (1 - f) + corners[1] * f, corners[2] * (1 - f) + corners[3] * f
-            value = left * (1 - g) + right * g
-            code = codes[image[cell], y, x]
-            kept = ((value > limits[unit, 0][cell]) & (code > 0)).nonzero()[:, 0]
-            value, code, cell = value[kept], code[kept], cell[kept]
-            here = unit[cell]
-            bin_ = torch.searchsorted(limits[here], value[:, None])[:, 0] - 1
-            self._add(unit_bins, here * points + bin_)
-            for member in members[offsets[image[cell]] + code - 1].T:
-                some = member > 0
-                self._add(shared_bins, (here[some] * concepts + member[some] - 1) * points + bin_[some])
+        bin_ = torch.searchsorted(limits[here], value[:, None])[:, 0] - 1
+        self._add(unit_bins, here * points + bin_)
+        for member in members[offsets[image[cell]] + code - 1].T:
+            some = member > 0
+            self._add(shared_bins, (here[some] * concepts + member[some] - 1) * points + bin_[some])
 
     def _add(self, counts: Counts, index: torch.Tensor) -> None:
         """One more at every index of the flattened ``counts``."""
