@@ -11,7 +11,7 @@ from microtome.capture.labels import LabelCodes
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.signedinteger]
 #: Bits of the digits in which thresholds are found, of the 32 of a float in ascending order.
 DIGITS = (12, 10, 10)
 #: Entry of a table of slots for digits that are not looked for.
@@ -19,7 +19,7 @@ NONE = 255
 
 
 class Arithmetic(Protocol):
-    """What recorders need. Maps are float32 [B, units, h, w]; everything named ``out`` or counted in is int64 and added to."""
+    """What recorders need. Maps are float32 [B, units, h, w]; what is counted in are integers, and is added to."""
 
     def look(self, maps: Floats, peaks: Floats, sites: npt.NDArray[np.int32], tops: Counts) -> tuple[Doubles, Doubles, Floats, Floats]:
         """Mean, sum of squared deviations, minimum and maximum of every map, [B, units] each.

@@ -79,7 +79,7 @@ def _least(table):  # type: ignore[no-untyped-def]
 def second_digits(bits, table, counts):  # type: ignore[no-untyped-def]
     """Counts of the second digit of values whose first digit has a slot in ``table`` uint8 [units, 2**TOP].
 
-    ``bits`` int32 [B, units, cells]; ``counts`` int64 [units, slots, 2**LOW].
+    ``bits`` int32 [B, units, cells]; ``counts`` [units, slots, 2**LOW].
     """
     images, units, cells = bits.shape
     mask = np.uint32((1 << LOW) - 1)
@@ -116,7 +116,7 @@ def third_digits(bits, table, second, counts):  # type: ignore[no-untyped-def]
 def descend(counts, slot, left, digit, above):  # type: ignore[no-untyped-def]
     """For every unit and point, the digit in which the ``left``-th value from the top of its slot lies (0 is the largest).
 
-    ``counts`` int64 [units, slots, digits]; ``slot`` and ``left`` int64 [units, points]. Slots do not fall along points, and
+    ``counts`` [units, slots, digits]; ``slot`` and ``left`` int64 [units, points]. Slots do not fall along points, and
     within a slot ``left`` does not rise. Fills ``digit``, and adds to ``above`` the values in higher digits, which ``left`` loses.
     """
     units, points = slot.shape

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,12 +49,20 @@ def allowed_above(quantile: float, count: int) -> int:
     return int((1 - Fraction(str(quantile))) * count)
 
 
-class SecondDigits:
-    """``counts`` int64 [units, slots, 2**10] of the second digit, for first digits with a slot in ``table`` [units, 2**12]."""
+def _counters(units: int, slots: int, digits: int, total: int) -> npt.NDArray[Any]:
+    """Zeros to count up to ``total`` in, no wider than needed: there are many of them."""
+    return np.zeros((units, slots, digits), np.int32 if total < 2**31 else np.int64)
 
-    def __init__(self, table: npt.NDArray[np.uint8], slots: int) -> None:
+
+class SecondDigits:
+    """``counts`` [units, slots, 2**10] of the second digit, for first digits with a slot in ``table`` [units, 2**12].
+
+    ``total`` is the number of values of a unit, over all examples.
+    """
+
+    def __init__(self, table: npt.NDArray[np.uint8], slots: int, total: int) -> None:
         self._table = table
-        self.counts = np.zeros((len(table), slots, 1 << DIGITS[1]), np.int64)
+        self.counts = _counters(len(table), slots, 1 << DIGITS[1], total)
 
     def update(self, batch: Batch, do: Arithmetic) -> None:
         do.second_digits(batch.maps, self._table, self.counts)
@@ -63,11 +72,11 @@ class SecondDigits:
 
 
 class ThirdDigits:
-    """``counts`` int64 [units, slots, 2**10] of the last digit, for second digits with a slot in ``second``."""
+    """``counts`` [units, slots, 2**10] of the last digit, for second digits with a slot in ``second``."""
 
-    def __init__(self, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], slots: int) -> None:
+    def __init__(self, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], slots: int, total: int) -> None:
         self._table, self._second = table, second
-        self.counts = np.zeros((len(table), slots, 1 << DIGITS[2]), np.int64)
+        self.counts = _counters(len(table), slots, 1 << DIGITS[2], total)
 
     def update(self, batch: Batch, do: Arithmetic) -> None:
         do.third_digits(batch.maps, self._table, self._second, self.counts)
@@ -103,13 +112,13 @@ def select(tops: Ints, grid: tuple[float, ...], count_second: Callable, count_th
     slot = _slots(first)
     table = np.full(tops.shape, NONE, np.uint8)
     table[row, first] = slot
-    seconds = count_second(SecondDigits(table, int(slot.max(initial=0)) + 1))
+    seconds = count_second(SecondDigits(table, int(slot.max(initial=0)) + 1, total))
 
     kernels.descend(seconds.counts, slot, left, middle, above)
     deep = _slots(first, middle)
     second = np.full(seconds.counts.shape, NONE, np.uint8)
     second[row, slot, middle] = deep
-    thirds = count_third(ThirdDigits(table, second, int(deep.max(initial=0)) + 1))
+    thirds = count_third(ThirdDigits(table, second, int(deep.max(initial=0)) + 1, total))
 
     kernels.descend(thirds.counts, deep, left, last, above)
     keys = (first << (DIGITS[1] + DIGITS[2])) | (middle << DIGITS[2]) | last
