@@ -120,13 +120,15 @@ def main() -> None:
         dissection.function(model=model, probe=data, layers=layers, params=Params(), run=run)
         return run
 
-    def bare(layers: list[str], do: Arithmetic) -> dict[str, Counts]:
-        """Statistics, thresholds and counts at one quantile."""
+    def bare(layers: list[str], do: Arithmetic, histograms: bool = False) -> dict[str, Counts]:
+        """Statistics, thresholds and counts at one quantile; histograms as one more recorder."""
         captures = Captures(lambda _, data, examples: Shard(data, 0, examples, do))
         out = {}
         with captures.open(model, probe, [model.layer(n) for n in layers], count, SilentContext()) as taken:  # type: ignore[arg-type]
             for view in taken.views():
                 view.moments()
+                if histograms:
+                    view.histogram()
                 out[view.layer.name] = view.tally(view.thresholds((0.995,)).values, CONCEPTS)
         return out
 
@@ -167,10 +169,12 @@ def main() -> None:
     if not options.quick:
         torch_peer = paired(reference, lambda: tally(maps, probe, one, Tensors(), codes), 5)
         three = paired(lambda: whole(STAGES[1:]), lambda: whole(STAGES), pairs)
+        more = paired(lambda: bare(STAGES, Compiled()), lambda: bare(STAGES, Compiled(), histograms=True), pairs)
         few = paired(lambda: whole(STAGES, small), lambda: whole(STAGES), pairs)
         ratios |= {
             "reference tally over ours, torch alone": ratio(torch_peer["ratio"], 4.0),
             "one more layer over forward": ratio([(b - a) / pass_ for a, b in zip(three["a"], three["b"], strict=True)], 0.05),
+            "one more recorder over forward": ratio([(b - a) / pass_ for a, b in zip(more["a"], more["b"], strict=True)], 0.05),
             "12 concepts over 700, whole": ratio(few["ratio"], None),
         }
     figures = {

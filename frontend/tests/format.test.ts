@@ -15,6 +15,13 @@ describe("numbers", () => {
     expect(f.bytes(5_600_000)).toBe("5.6\u00a0MB");
     expect(f.plural(1, "unit")).toBe("1 unit");
   });
+  it("are short where there is little room", () => {
+    expect(f.short(960)).toBe("960");
+    expect(f.short(9_999)).toBe("9,999");
+    expect(f.short(37_612)).toBe("37.6k");
+    expect(f.short(999_499)).toBe("999k");
+    expect(f.short(1_250_000)).toBe("1.25M");
+  });
   it("say times coarsely", () => {
     expect(f.seconds(0.04)).toBe("0.04 s");
     expect(f.seconds(41)).toBe("41 s");

@@ -5,6 +5,12 @@ const bad = (x: number | null | undefined): x is null | undefined =>
   x === null || x === undefined || !Number.isFinite(x);
 
 export const count = (n: number): string => group.format(n);
+/** For tight places, at most four figures: 960, 4,812, 37.6k, 1.25M. The whole number belongs beside it, in a title. */
+export function short(n: number): string {
+  if (n < 10_000) return count(n);
+  const [size, letter] = n < 999_500 ? [1e3, "k"] : [1e6, "M"];
+  return `${tidy(n / size)}${letter}`;
+}
 export const plural = (n: number, one: string, many = one + "s"): string => `${count(n)} ${n === 1 ? one : many}`;
 export function fixed(x: number | null | undefined, digits = 3): string {
   if (bad(x)) return "\u2013";
