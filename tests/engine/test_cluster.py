@@ -206,6 +206,13 @@ def test_errors_of_a_node_name_it(pool: Pool, model: Any, tmp_path: Path) -> Non
             ray.get(seat.handle.forward.remote(10**9, "x", plan, (0, 16), []))
 
 
+def test_work_that_ends_every_worker_is_given_up(pool: Pool, probe: Any) -> None:
+    shards = ClusterShards(pool, load_model("module:tests.engine.deadly:build"), probe, 32)
+    with pytest.raises(Unavailable, match="Examples 0 to 31 ended 3 workers of the cluster, one after the other"):
+        shards.forward(shards._model, [], SilentContext())
+    shards.close()
+
+
 def test_a_node_that_dies_in_the_middle_costs_its_shard_only(pool: Pool, nodes: Any, model: Any, probe: Any, local: Shard) -> None:
     shards = ClusterShards(pool, model, probe, COUNT)
     pieces = pieces_of(model)
@@ -243,6 +250,8 @@ def test_a_whole_dissection(pool: Pool, nodes: Any, probe: Any, tmp_path: Path) 
             run = engine.submit("dissection", {"model": model, "probe": images}, {"max_examples": 2 * BLOCK + 20})
             assert run.state == "done", run.error
             assert run.forward_passes == 2 * BLOCK + 20
+            device = engine.results.head(engine.runs.parts([run.id])[run.id][0][1]).provenance["device"]
+            assert device == ("ray: 2 x cpu" if name == "ray" else "cpu")
             stored.append({part: engine.results.load(key) for part, key, _ in engine.runs.parts([run.id])[run.id]})
         finally:
             engine.stop()

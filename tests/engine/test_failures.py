@@ -140,7 +140,7 @@ def _save(kind: str, size: int) -> Any:
                 f"m{i}": Matrix(title="m", rows=[], columns=[], row_axis="a", column_axis="b", quantity="q", arrays={"values": values + i})
                 for i in range(2)
             }
-        return {"s": Scorecard(title="s", scores=[], note=noise.bytes(size // 2).hex())}
+        return {f"s{i}": Scorecard(title="s", scores=[], note=noise.bytes(400_000).hex()) for i in range(size // 800_000)}
 
     return save
 

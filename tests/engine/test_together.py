@@ -248,3 +248,20 @@ def test_an_unexplainable_class_fails_its_own_map_only() -> None:
     assert "there is no 99" in second.detail
     assert first["map"].target_indices == [0]
     assert third["map"].target_indices == [1, 2]
+
+
+def test_answers_together_stay_within_the_cache(queue: Any, worker: Worker, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds: list[int] = []
+    monkeypatch.setattr("microtome.engine.execute.evict", lambda store, bound: bounds.append(bound))
+    runs = [ask(queue, i) for i in range(3)]
+    worker.step()
+    assert bounds == [worker.settings.cache_bytes]
+    assert {queue.get(r.id).state for r in runs} == {"done"}
+
+
+def test_an_eviction_that_fails_fails_no_run(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("microtome.engine.execute.evict", refuse)
+    assert ready.submit("dissection", SUBJECTS).state == "done"

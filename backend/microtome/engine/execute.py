@@ -103,7 +103,13 @@ class Worker:
             finally:
                 job.passes = model.forward_passes - start if model is not None else 0
             job.complete(results)
-        evict(self.store, self.settings.cache_bytes)
+
+    def tidy(self) -> None:
+        """Keep the cache within its bound. That it could not be done now is no failure of the run that was just stored."""
+        try:
+            evict(self.store, self.settings.cache_bytes)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("eviction", error=str(error)[:300])
 
     def _system(self, job: Job) -> None:
         run, context = job.row, job.context

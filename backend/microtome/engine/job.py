@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import Row
+from sqlalchemy.exc import SQLAlchemyError
 
 from microtome.core.errors import NotFound
 from microtome.engine.context import WorkContext
@@ -55,7 +56,11 @@ class Job:
         self.tell()
 
     def tell(self) -> None:
-        self.worker.events.add("run", {"id": self.row.id})
+        """Have browsers look at the run again; a database that is busy must not end it for that."""
+        try:
+            self.worker.events.add("run", {"id": self.row.id})
+        except SQLAlchemyError as error:
+            log.warning("event", run=self.row.id, error=str(error)[:200])
 
     @cached_property
     def spec(self) -> Any:
@@ -127,7 +132,7 @@ class Job:
         seed = row.params.get("seed")
         provenance = {
             "model_hash": hashes.get("model"), "probe_hash": hashes.get("probe"), "software": software(),
-            "device": str(getattr(self.worker.workshop, "device", "cpu")), "seed": seed if isinstance(seed, int) else None,
+            "device": self._device(), "seed": seed if isinstance(seed, int) else None,
         }  # fmt: skip
         return ResultHead(
             key=self.parts[part], method=row.method, version=self.spec.version, part=part, subjects=row.subjects, params=row.params,
@@ -135,3 +140,9 @@ class Job:
             builds_on=[k for keys in row.plan["builds_on"].values() for k in keys.values()], provenance=provenance,
             seconds=seconds, run_id=row.id,
         )  # fmt: skip
+
+    def _device(self) -> str:
+        """What computed the numbers: this worker's device, or the stations of a cluster for what is recorded in passes."""
+        shop = self.worker.workshop
+        cluster = getattr(shop, "cluster", None)
+        return (cluster.device if cluster is not None and self.spec.cost.capture else None) or str(shop.device)

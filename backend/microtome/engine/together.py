@@ -47,6 +47,7 @@ def execute_together(worker: Worker, rows: Sequence[Row[Any]], between: Callable
         errors[job.row.id] = worker.attempt(job)
     for job in jobs:
         job.end(errors[job.row.id])
+    worker.tidy()
 
 
 def _in_one_call(worker: Worker, jobs: Sequence[Job]) -> dict[str, BaseException | None]:

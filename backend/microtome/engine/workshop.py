@@ -16,6 +16,7 @@ class Workshop:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device = "cpu"
+        self.cluster: Any = None  # where passes are recorded, if not on ``device``
 
     def open(self, device: str) -> None:
         """Prepare this process for work on ``device``."""
@@ -54,5 +55,6 @@ class Workshop:
         if self.settings.executor == "ray":
             from microtome.engine.cluster.connect import Cluster
 
-            return Captures(Cluster(self.settings).shards, wanted)
+            self.cluster = Cluster(self.settings)
+            return Captures(self.cluster.shards, wanted)
         return Captures(wanted=wanted)

@@ -28,6 +28,7 @@ class Flight:
     """One call."""
 
     seat: Seat
+    method: str
     number: int
     blocks: list[tuple[int, int]]
     note: Any
@@ -42,7 +43,7 @@ class Flights:
         self._flights: dict[Any, Flight] = {}
         self._states: dict[Seat, Any] = {}  # answers to come of how far a station is
         self._far: dict[int, int] = {}  # examples done, by number of the call
-        self._deaths: Counter[tuple[int, int]] = Counter()
+        self._deaths: Counter[tuple[str, tuple[int, int]]] = Counter()  # in a row, by method and block
         self._run: RunContext | None = None
 
     @property
@@ -58,7 +59,7 @@ class Flights:
         """Call a method of a station; ``note`` is kept beside the call."""
         number = next(_numbers)
         ref = getattr(seat.handle, method).remote(number, self._capture, *given)
-        self._flights[ref] = Flight(seat, number, list(blocks), note)
+        self._flights[ref] = Flight(seat, method, number, list(blocks), note)
 
     @contextmanager
     def under(self, run: RunContext) -> Iterator[None]:
@@ -107,6 +108,8 @@ class Flights:
             try:
                 flight.answer = self._ray.get(ref)
                 out.append(flight)
+                for block in flight.blocks:
+                    self._deaths.pop((flight.method, block), None)
             except self._pool.lost as error:
                 self._lost(flight, error)
             except self._ray.exceptions.RayTaskError as error:
@@ -116,16 +119,20 @@ class Flights:
         return out
 
     def _lost(self, flight: Flight, error: BaseException) -> None:
+        if flight.seat not in self._pool.seats:
+            return  # said already, by another call to the same station
+        # the oldest call was at work, the others waited behind it
+        blamed = min([flight, *(f for f in self._flights.values() if f.seat is flight.seat)], key=lambda f: f.number)
         self._pool.lose(flight.seat)
         self._states.pop(flight.seat, None)
-        for block in flight.blocks:
-            self._deaths[block] += 1
-            if self._deaths[block] >= _DEATHS:
+        for block in blamed.blocks:
+            self._deaths[blamed.method, block] += 1
+            if self._deaths[blamed.method, block] >= _DEATHS:
                 raise Unavailable(
                     f"Examples {block[0]} to {block[1] - 1} ended {_DEATHS} workers of the cluster, one after the other; the last was on "
                     f"{(flight.seat.about or {}).get('host')}. Too little memory there is the usual reason: give workers more of it, "
                     "fewer of them to a machine (MICROTOME_RAY_CPUS), or choose fewer layers."
-                )
+                ) from error
 
     @staticmethod
     def _said(seat: Seat, error: Any) -> BaseException:

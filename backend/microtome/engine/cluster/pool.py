@@ -28,6 +28,7 @@ class Seat:
 
     handle: Any
     ready: Any  # what ``about`` will answer
+    born: float
     about: dict[str, Any] | None = None
 
 
@@ -70,7 +71,7 @@ class Pool:
                 num_cpus=cpus, num_gpus=gpus, max_concurrency=4, max_restarts=0, scheduling_strategy="SPREAD"
             )
             handle = actor.remote(self._environment, cpus)
-            self.seats.append(Seat(handle, handle.about.remote()))
+            self.seats.append(Seat(handle, handle.about.remote(), time.monotonic()))
         for seat in [s for s in self.seats if s.about is None]:
             done, _ = self.ray.wait([seat.ready], timeout=0)
             if done:
@@ -107,11 +108,12 @@ class Pool:
         while True:
             self.fill()
             found = [s for s in self.seats if s.about is not None]
-            waited = time.monotonic() - began
-            if found and (not everybody or len(found) == len(self.seats) or waited > START):
+            now = time.monotonic()
+            starting = [s for s in self.seats if s.about is None and now - s.born < START]
+            if found and not (everybody and starting):
                 return found
             check()
-            if not found and waited > GRACE:
+            if not found and now - began > GRACE:
                 total = self.ray.cluster_resources()
                 raise Unavailable(
                     f"No machine of the Ray cluster gave room for a worker within {GRACE:.0f} s; it has {total.get('CPU', 0):.0f} CPUs "
