@@ -40,7 +40,7 @@ from microtome.engine.cluster.pool import Pool  # noqa: E402
 from microtome.engine.cluster.shards import ClusterShards, cut  # noqa: E402
 
 pytestmark = pytest.mark.slow
-COUNT = 3 * BLOCK + 100
+COUNT = 2 * BLOCK + 100
 ROOT = Path(__file__).parents[2]
 
 
@@ -63,7 +63,7 @@ def nodes() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def probe() -> Any:
-    """Images enough for six blocks, small ones."""
+    """Images enough for three blocks, small ones."""
     return open_probe(f"path:{micro.write_probe(micro.ROOT / 'cluster', COUNT, (40, 40))}#val")
 
 
@@ -247,9 +247,9 @@ def test_a_whole_dissection(pool: Pool, nodes: Any, probe: Any, tmp_path: Path) 
                 engine.ensure_source("model", f"path:{micro.model_folder('resnet')}"),
                 engine.ensure_source("probe", probe.source),
             )
-            run = engine.submit("dissection", {"model": model, "probe": images}, {"max_examples": 2 * BLOCK + 20})
+            run = engine.submit("dissection", {"model": model, "probe": images}, {"max_examples": BLOCK + 20})
             assert run.state == "done", run.error
-            assert run.forward_passes == 2 * BLOCK + 20
+            assert run.forward_passes == BLOCK + 20
             device = engine.results.head(engine.runs.parts([run.id])[run.id][0][1]).provenance["device"]
             assert device == ("ray: 2 x cpu" if name == "ray" else "cpu")
             stored.append({part: engine.results.load(key) for part, key, _ in engine.runs.parts([run.id])[run.id]})
