@@ -14,7 +14,7 @@ from microtome.capture.recorders.thresholds import GRID
 from microtome.capture.scratch import scratch_array, scratch_folder
 from microtome.capture.taken import Captures, captured
 from microtome.core.context import SilentContext
-from microtome.core.errors import RunCancelled, TooLarge, Unavailable
+from microtome.core.errors import DiskFull, RunCancelled, TooLarge
 from microtome.core.settings import settings
 from microtome.methods.dissection.dissection import Params, dissection
 from tests import micro
@@ -116,10 +116,9 @@ def test_a_pass_records_what_waiting_questions_want_too(scratch: Callable[[int],
 
     def wanted(*key: Any) -> set[str]:
         asked.append(key)
-        return {"stage3.0", "no such layer"}
+        return {model.layer("stage3.0").name, "no such layer"}
 
-    names = {model.layer("stage3.0").name}
-    captures = Captures(wanted=lambda *key: names if wanted(*key) else names)
+    captures = Captures(wanted=wanted)
     dissect(model, probe, captures, ("stage1.0",))
     passes = model.forward_passes
     dissect(model, probe, captures, ("stage3.0",))
@@ -173,5 +172,5 @@ def test_a_full_disk_is_said_before_anything_is_written(scratch: Callable[[int],
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(Unavailable, match="disk is full"):
+    with pytest.raises(DiskFull, match="disk is full"):
         scratch_array((4, 4), np.float32)

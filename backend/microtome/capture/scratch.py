@@ -5,7 +5,6 @@ The system keeps what is hot in memory and writes out the rest; a process that d
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from microtome.core.errors import Unavailable
+from microtome.core.disk import free_bytes, is_disk_full
+from microtome.core.errors import DiskFull
 from microtome.core.settings import settings
 
 _MOST = 32 * 2**30
@@ -28,20 +28,14 @@ def scratch_folder() -> Path:
 
 def scratch_budget() -> int:
     """Bytes of scratch files that may exist at a time: as set, else a quarter of the free disk and at most 32 GiB."""
-    if settings().scratch_bytes:
-        return settings().scratch_bytes
-    folder = settings().data_dir
-    while not folder.exists():
-        folder = folder.parent
-    stat = os.statvfs(folder)
-    return min(_MOST, stat.f_bavail * stat.f_frsize // 4)
+    return settings().scratch_bytes or min(_MOST, free_bytes(settings().data_dir) // 4)
 
 
 def scratch_array(shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
     """A zeroed array in a file that has no name and vanishes with the array.
 
     Raises:
-        Unavailable: the disk is full. Space is reserved now: writing to a mapped file on a full disk would kill the process.
+        DiskFull: there is no room. Space is reserved now: writing to a mapped file on a full disk would kill the process.
     """
     count = int(np.prod(shape))
     size = count * np.dtype(dtype).itemsize
@@ -52,9 +46,9 @@ def scratch_array(shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if not is_disk_full(error):
                 raise
-            raise Unavailable(
+            raise DiskFull(
                 f"The activations of this pass need {size / 1e9:.1f} GB in {folder}, and the disk is full. Free some space, choose "
                 "fewer layers, limit the images with max_examples, or point MICROTOME_DATA_DIR to a larger disk."
             ) from None

@@ -82,9 +82,10 @@ def _distribution(result: Distribution) -> dict[str, Any] | None:
     if "counts" not in result.arrays:
         return None
     edges, counts = result.arrays["edges"], result.arrays["counts"]
+    names = result.rows or [str(row) for row in range(min(len(counts), MAX_ROWS))]
     traces = [
         {
-            "type": "scatter", "mode": "lines", "line": {"shape": "hvh", "width": 1.2}, "name": result.rows[row] if result.rows else str(row),
+            "type": "scatter", "mode": "lines", "line": {"shape": "hvh", "width": 1.2}, "name": names[row],
             "x": ((edges[row, 1:] + edges[row, :-1]) / 2).tolist(), "y": np.sqrt(counts[row]).tolist(),
         }
         for row in range(min(len(counts), MAX_ROWS))
