@@ -57,7 +57,7 @@ def answers(desk: Any, model: str, probe: str) -> dict[str, Any]:
         for row in found["rows"][::7]:
             address = f"/units/{model}/{row['layer']}/{row['unit']}"
             found[address] = get(address)
-            found[f"{address} moved"] = get(f"{address}/concepts", quantile=0.95)
+            found[f"{address} moved"] = get(f"{address}/concepts", quantile=0.98)
             found[f"{address} similar"] = get(f"{address}/similar")
             found[f"{address} maps"] = client.get(found[address]["exemplars"]["maps"]["url"]).content
             found[f"{address} strip"] = client.get(f"/api/v1{address}/strip", params={"probe": probe, "count": 3}).content

@@ -10,7 +10,7 @@ whoever made them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -26,9 +26,10 @@ from microtome.capture.recorders.look import Look
 FloatArray = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-#: Offered quantiles, dense where thresholds are chosen; every ratio of neighbouring shares is at most 2.
+#: Offered quantiles, dense where thresholds are chosen (0.995 in network dissection, 0.99 in its successors); every ratio of
+#: neighbouring shares is at most 2. What is counted at them grows with the share above the lowest.
 GRID: tuple[float, ...] = (
-    0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.9925, 0.995, 0.9965, 0.998, 0.9985, 0.999, 0.9993, 0.9995, 0.9997, 0.9998, 0.9999,
+    0.98, 0.985, 0.99, 0.9925, 0.995, 0.9965, 0.998, 0.9985, 0.999, 0.9993, 0.9995, 0.9997, 0.9998, 0.9999,
 )  # fmt: skip
 
 
@@ -42,6 +43,11 @@ class Thresholds:
 
     def at(self, quantile: float) -> int:
         return self.grid.index(quantile)
+
+    def only(self, grid: Sequence[float]) -> Thresholds:
+        """Those at some of the quantiles, in the order given."""
+        columns = [self.at(q) for q in grid]
+        return Thresholds(tuple(grid), np.ascontiguousarray(self.values[:, columns]), self.attained[:, columns])
 
 
 def allowed_above(quantile: float, count: int) -> int:

@@ -100,7 +100,8 @@ def _measure(view: View, taken: Taken, areas: ConceptAreas, params: Params, run:
             "the preprocessing are wrong; nothing was stored for this layer.",
             field="model",
         )
-    thresholds = view.thresholds(GRID)
+    every = view.thresholds(tuple(sorted({*GRID, *BANDS})))  # found together, with the same readings
+    thresholds = every.only(GRID)
     counts = view.tally(thresholds.values, len(areas.areas))
     chance = None
     if params.permutations and len(areas.areas):
@@ -109,8 +110,7 @@ def _measure(view: View, taken: Taken, areas: ConceptAreas, params: Params, run:
             view, thresholds.values[:, point], taken.labels(), areas, params.permutations, params.seed, run
         )  # fmt: skip
     peaks, sites = view.peaks()
-    bands = np.stack([thresholds.values[:, thresholds.at(q)] for q in BANDS], axis=1)
-    slots = choose_exemplars(peaks, bands, params.exemplars, params.seed)
+    slots = choose_exemplars(peaks, every.only(BANDS).values, params.exemplars, params.seed)
     return UnitFacts(
         thresholds=thresholds, moments=moments, counts=counts, histogram=view.histogram(), peaks=peaks, slots=slots,
         slot_sites=np.take_along_axis(sites, slots, axis=1), slot_maps=view.maps(slots), chance_best=chance,

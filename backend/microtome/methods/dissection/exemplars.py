@@ -47,7 +47,7 @@ def exemplars(*, model: Model, probe: ProbeSet, layers: list[str] | None = None,
 
     def measure(view: View) -> dict[str, npt.NDArray]:
         peaks, sites = view.peaks()
-        slots = choose_exemplars(peaks, view.thresholds(tuple(sorted(BANDS))).values[:, ::-1], params.count, params.seed)
+        slots = choose_exemplars(peaks, view.thresholds(tuple(sorted(BANDS))).only(BANDS).values, params.count, params.seed)
         return {
             "slots": slots, "activation": np.take_along_axis(peaks, slots, axis=1),
             "sites": np.take_along_axis(sites, slots, axis=1), "maps": view.maps(slots),
