@@ -28,11 +28,16 @@ class Arithmetic(Protocol):
         """
         ...
 
-    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], counts: Counts) -> None:
-        """Count second digits of values whose first has a slot in ``table`` [units, 2**12]: ``counts`` [units, slots, 2**10]."""
+    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats, counts: Counts) -> None:
+        """Count second digits of values whose first has a slot in ``table`` [units, 2**12]: ``counts`` [units, slots, 2**10].
+
+        ``bounds`` [units]: the smallest value that can have a slot.
+        """
         ...
 
-    def third_digits(self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], counts: Counts) -> None:
+    def third_digits(
+        self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], bounds: Floats, counts: Counts
+    ) -> None:
         """Count last digits of values whose second has a slot in ``second`` [units, slots, 2**10]."""
         ...
 

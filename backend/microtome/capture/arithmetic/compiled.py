@@ -20,9 +20,10 @@ def set_threads(count: int) -> None:
     numba.set_num_threads(max(1, min(count or os.cpu_count() or 1, available)))
 
 
-def _cells(maps: Floats) -> npt.NDArray[np.int32]:
-    """The bits of maps, int32 [B, units, cells]."""
-    return maps.view(np.int32).reshape(*maps.shape[:2], -1)
+def _cells(maps: Floats) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """Maps as [B, units, cells], and their bits."""
+    flat = maps.reshape(*maps.shape[:2], -1)
+    return flat, flat.view(np.int32)
 
 
 class Compiled:
@@ -38,11 +39,13 @@ class Compiled:
         kernels.look(maps, maps.view(np.int32), mean, squares, low, high, peaks, sites, tops)
         return mean, squares, low, high
 
-    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], counts: Counts) -> None:
-        kernels.second_digits(_cells(maps), table, counts)
+    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats, counts: Counts) -> None:
+        kernels.second_digits(*_cells(maps), table, bounds, counts)
 
-    def third_digits(self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], counts: Counts) -> None:
-        kernels.third_digits(_cells(maps), table, second, counts)
+    def third_digits(
+        self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], bounds: Floats, counts: Counts
+    ) -> None:
+        kernels.third_digits(*_cells(maps), table, second, bounds, counts)
 
     def histogram(self, maps: Floats, low: Floats, scale: Floats, counts: Counts) -> None:
         kernels.histogram(maps, low, scale, counts)

@@ -56,55 +56,44 @@ def look(maps, bits, mean, squares, low, high, peaks, sites, tops):  # type: ign
 
 
 @numba.njit(inline="always")
-def _candidates(bits, least, keys):  # type: ignore[no-untyped-def]
-    """Numbers in order of those ``bits`` int32 [cells] that are not below ``least``, into ``keys``; returns how many."""
+def _candidates(values, bits, bound, found):  # type: ignore[no-untyped-def]
+    """Bits of the ``values`` [cells] that are not below ``bound``, into ``found``; returns how many."""
     n = np.uint64(0)
-    for c in range(len(bits)):
-        key = _ordered(bits[c])
-        keys[n] = key  # written always, kept only if it can matter: no branch to mispredict
-        n += np.uint64(key >= least)
+    for c in range(len(values)):
+        found[n] = bits[c]  # written always, kept only if it can matter: no branch to mispredict
+        n += np.uint64(values[c] >= bound)
     return n
 
 
-@numba.njit(inline="always")
-def _least(table):  # type: ignore[no-untyped-def]
-    """The smallest number whose first digit has a slot in ``table`` uint8 [2**TOP]."""
-    digit = 0
-    while digit < len(table) - 1 and table[digit] == NONE:
-        digit += 1
-    return np.uint32(digit) << np.uint32(32 - TOP)
-
-
 @numba.njit(parallel=True, cache=True, nogil=True)
-def second_digits(bits, table, counts):  # type: ignore[no-untyped-def]
+def second_digits(values, bits, table, bounds, counts):  # type: ignore[no-untyped-def]
     """Counts of the second digit of values whose first digit has a slot in ``table`` uint8 [units, 2**TOP].
 
-    ``bits`` int32 [B, units, cells]; ``counts`` [units, slots, 2**LOW].
+    ``values`` float32 [B, units, cells] and their ``bits``; ``bounds`` float32 [units], below which no digit is looked for;
+    ``counts`` [units, slots, 2**LOW].
     """
-    images, units, cells = bits.shape
+    images, units, cells = values.shape
     mask = np.uint32((1 << LOW) - 1)
     for u in numba.prange(units):
-        keys = np.empty(cells + 1, np.uint32)
-        least = _least(table[u])
+        found = np.empty(cells + 1, np.int32)
         for i in range(images):
-            for k in range(_candidates(bits[i, u], least, keys)):
-                key = keys[k]
+            for k in range(_candidates(values[i, u], bits[i, u], bounds[u], found)):
+                key = _ordered(found[k])
                 slot = table[u, np.uint64(key >> np.uint32(32 - TOP))]
                 if slot != NONE:
                     counts[u, np.uint64(slot), np.uint64((key >> np.uint32(LOW)) & mask)] += 1
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def third_digits(bits, table, second, counts):  # type: ignore[no-untyped-def]
+def third_digits(values, bits, table, second, bounds, counts):  # type: ignore[no-untyped-def]
     """Counts of the last digit of values whose first two have a slot in ``second`` uint8 [units, slots, 2**LOW]."""
-    images, units, cells = bits.shape
+    images, units, cells = values.shape
     mask = np.uint32((1 << LOW) - 1)
     for u in numba.prange(units):
-        keys = np.empty(cells + 1, np.uint32)
-        least = _least(table[u])
+        found = np.empty(cells + 1, np.int32)
         for i in range(images):
-            for k in range(_candidates(bits[i, u], least, keys)):
-                key = keys[k]
+            for k in range(_candidates(values[i, u], bits[i, u], bounds[u], found)):
+                key = _ordered(found[k])
                 slot = table[u, np.uint64(key >> np.uint32(32 - TOP))]
                 if slot != NONE:
                     slot = second[u, np.uint64(slot), np.uint64((key >> np.uint32(LOW)) & mask)]

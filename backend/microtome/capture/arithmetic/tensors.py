@@ -48,24 +48,24 @@ class Tensors:
     def _count(self, index: torch.Tensor, size: int) -> Counts:
         return torch.bincount(index, minlength=size).cpu().numpy()
 
-    def _slots(self, maps: Floats, table: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _slots(self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Keys (int64 in 0 .. 2**32), units and slots of the values whose first digit is looked for."""
         values = self._here(maps).flatten(2)
-        least = (((table != NONE).argmax(axis=1).astype(np.int64) << (32 - _TOP)) - 2**31).astype(np.int32)
-        bound = (least ^ ((least >> 31) & 0x7FFFFFFF)).view(np.float32)
-        at = (values >= self._here(bound)[:, None]).nonzero(as_tuple=True)
+        at = (values >= self._here(bounds)[:, None]).nonzero(as_tuple=True)
         keys = self._bits(values[at]).to(torch.int64) + 2**31
         slot = self._here(table)[at[1], keys >> (32 - _TOP)]
         found = slot != NONE
         return keys[found], at[1][found], slot[found].long()
 
-    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], counts: Counts) -> None:
-        keys, unit, slot = self._slots(maps, table)
+    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats, counts: Counts) -> None:
+        keys, unit, slot = self._slots(maps, table, bounds)
         index = ((unit * counts.shape[1] + slot) << _LOW) + ((keys >> _LOW) & (2**_LOW - 1))
         counts += self._count(index, counts.size).reshape(counts.shape)
 
-    def third_digits(self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], counts: Counts) -> None:
-        keys, unit, slot = self._slots(maps, table)
+    def third_digits(
+        self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], bounds: Floats, counts: Counts
+    ) -> None:
+        keys, unit, slot = self._slots(maps, table, bounds)
         slot = self._here(second)[unit, slot, (keys >> _LOW) & (2**_LOW - 1)].long()
         found = slot != NONE
         index = ((unit[found] * counts.shape[1] + slot[found]) << _LOW) + (keys[found] & (2**_LOW - 1))

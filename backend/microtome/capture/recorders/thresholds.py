@@ -63,15 +63,15 @@ def _counters(units: int, slots: int, digits: int, total: int) -> npt.NDArray[An
 class SecondDigits:
     """``counts`` [units, slots, 2**10] of the second digit, for first digits with a slot in ``table`` [units, 2**12].
 
-    ``total`` is the number of values of a unit, over all examples.
+    ``bounds`` float32 [units] is the smallest value that can have a slot, ``total`` the number of values of a unit.
     """
 
-    def __init__(self, table: npt.NDArray[np.uint8], slots: int, total: int) -> None:
-        self._table = table
+    def __init__(self, table: npt.NDArray[np.uint8], bounds: FloatArray, slots: int, total: int) -> None:
+        self._table, self._bounds = table, bounds
         self.counts = _counters(len(table), slots, 1 << DIGITS[1], total)
 
     def update(self, batch: Batch, do: Arithmetic) -> None:
-        do.second_digits(batch.maps, self._table, self.counts)
+        do.second_digits(batch.maps, self._table, self._bounds, self.counts)
 
     def merge(self, other: SecondDigits) -> None:
         self.counts += other.counts
@@ -80,12 +80,12 @@ class SecondDigits:
 class ThirdDigits:
     """``counts`` [units, slots, 2**10] of the last digit, for second digits with a slot in ``second``."""
 
-    def __init__(self, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], slots: int, total: int) -> None:
-        self._table, self._second = table, second
+    def __init__(self, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], bounds: FloatArray, slots: int, total: int) -> None:
+        self._table, self._second, self._bounds = table, second, bounds
         self.counts = _counters(len(table), slots, 1 << DIGITS[2], total)
 
     def update(self, batch: Batch, do: Arithmetic) -> None:
-        do.third_digits(batch.maps, self._table, self._second, self.counts)
+        do.third_digits(batch.maps, self._table, self._second, self._bounds, self.counts)
 
     def merge(self, other: ThirdDigits) -> None:
         self.counts += other.counts
@@ -97,6 +97,12 @@ def _slots(*digits: Ints) -> Ints:
     for digit in digits:
         changed[:, 1:] |= digit[:, 1:] != digit[:, :-1]
     return np.cumsum(changed, axis=1)
+
+
+def _floats(keys: Ints) -> FloatArray:
+    """The floats that numbers of 32 bits in ascending order stand for."""
+    ordered = (keys - 2**31).astype(np.int32)
+    return (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).astype(np.int32).view(np.float32)
 
 
 def select(tops: Ints, grid: tuple[float, ...], count_second: Callable, count_third: Callable) -> Thresholds:
@@ -118,19 +124,18 @@ def select(tops: Ints, grid: tuple[float, ...], count_second: Callable, count_th
     slot = _slots(first)
     table = np.full(tops.shape, NONE, np.uint8)
     table[row, first] = slot
-    seconds = count_second(SecondDigits(table, int(slot.max(initial=0)) + 1, total))
+    bounds = _floats(first.min(axis=1) << (DIGITS[1] + DIGITS[2]))
+    seconds = count_second(SecondDigits(table, bounds, int(slot.max(initial=0)) + 1, total))
 
     kernels.descend(seconds.counts, slot, left, middle, above)
     deep = _slots(first, middle)
     second = np.full(seconds.counts.shape, NONE, np.uint8)
     second[row, slot, middle] = deep
-    thirds = count_third(ThirdDigits(table, second, int(deep.max(initial=0)) + 1, total))
+    thirds = count_third(ThirdDigits(table, second, bounds, int(deep.max(initial=0)) + 1, total))
 
     kernels.descend(thirds.counts, deep, left, last, above)
     keys = (first << (DIGITS[1] + DIGITS[2])) | (middle << DIGITS[2]) | last
-    ordered = (keys - 2**31).astype(np.int32)
-    values = (ordered ^ ((ordered >> 31) & 0x7FFFFFFF)).astype(np.int32).view(np.float32)
-    return Thresholds(grid, values, above / max(total, 1))
+    return Thresholds(grid, _floats(keys), above / max(total, 1))
 
 
 def exact_thresholds(maps: FloatArray, grid: tuple[float, ...], do: Arithmetic) -> Thresholds:
