@@ -167,6 +167,8 @@ def _scores(arrays: Mapping[str, Array], concepts: list[str]) -> Iterator[dict[s
     names = pa.array(concepts)
     for rows in _spans(len(values), len(concepts) * (24 + 8 * (counts.shape[2] if counts is not None else 0))):
         kept = np.asarray(counts[rows]).max(axis=2) > 0 if counts is not None else ~np.isnan(values[rows])
+        if rows.start == 0 and counts is not None and kept.size:
+            kept[0, 0] = True  # a layer that shares nothing with any concept was scored all the same: its table is not empty
         unit, concept = np.nonzero(kept)
         block = {
             "unit": unit + rows.start, "concept": pa.DictionaryArray.from_arrays(pa.array(concept.astype(np.int32)), names),
