@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from microtome.core.classes import match_classes
 
 ImageArray = npt.NDArray[np.uint8]
 LabelArray = npt.NDArray[np.uint16]
@@ -37,11 +40,23 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One image: uint8 [H, W, 3], with its class index where it is known."""
+    """One image: uint8 [H, W, 3], with its class index where it is known.
+
+    Attributes:
+        probe, index: where it comes from; None for an upload. Masks are read from there when they are asked for, not before.
+    """
 
     image: ImageArray
     label: int | None
     name: str
+    probe: ProbeSet | None = field(default=None, repr=False, compare=False)
+    index: int | None = None
+
+    def region(self, class_name: str) -> npt.NDArray[np.bool_] | None:
+        """bool [H, W] in the geometry of the image: where something lies that speaks for a class. None if nobody says so."""
+        if self.probe is None or self.index is None:
+            return None
+        return self.probe.class_region(self.index, class_name)
 
 
 class ProbeSet(ABC):
@@ -87,5 +102,29 @@ class ProbeSet(ABC):
         """bool [H, W]: positions that leave every area. None if there are none."""
         return None
 
+    def class_concepts(self, index: int) -> Mapping[str, tuple[str, ...]]:
+        """Class name -> keys of the concepts that define this class in example ``index``; absent where that is not known.
+
+        By default a concept that bears a class's name, in any set that has masks.
+        """
+        return {concept.name: (concept.key,) for concept in self.concepts}
+
+    def class_region(self, index: int, class_name: str) -> npt.NDArray[np.bool_] | None:
+        """bool [H, W]: the union of the concepts that define a class in this example; None if there are none, or all of it is ignored.
+
+        Names are compared as those of a model's classes are (:func:`match_classes`).
+        """
+        known = self.class_concepts(index)
+        names = list(known)
+        wanted = {key for place in match_classes(names, [class_name]) for key in known[names[place]]}
+        maps = self.labels(index) if wanted else None
+        if maps is None:
+            return None
+        region: npt.NDArray[np.bool_] = np.isin(maps, [c.index + 1 for c in self.concepts if c.key in wanted]).any(axis=0)
+        left_out = self.ignore(index)
+        if left_out is not None:
+            region &= ~left_out
+        return region if region.any() else None
+
     def example(self, index: int) -> Example:
-        return Example(self.image(index), self.label(index), self.name(index))
+        return Example(self.image(index), self.label(index), self.name(index), self, index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -102,3 +102,9 @@ class TinyPlaces(ProbeSet):
         if self._masks is not None:
             return self._masks[index].astype(np.uint16)
         return tinyplaces.render(self._split, index).labels.astype(np.uint16)
+
+    def class_concepts(self, index: int) -> Mapping[str, tuple[str, ...]]:
+        """What defines each class, as far as the picture holds it; a class that it does not show may have something in it all the same."""
+        seen = {self.concepts[v - 1].key for v in np.unique(self.labels(index)) if v}
+        present = {name: tuple(k for k in keys if k in seen) for name, keys in tinyplaces.DEFINED_BY.items()}
+        return {name: keys for name, keys in present.items() if keys}

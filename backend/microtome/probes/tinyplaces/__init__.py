@@ -5,7 +5,7 @@ covers its centre. ``render(split, index)`` is a pure function; nothing is store
 """
 
 from .canvas import SIZE
-from .concepts import CATEGORIES, CLASSES, CONCEPTS, Concept
+from .concepts import CATEGORIES, CLASSES, CONCEPTS, DEFINED_BY, Concept
 from .generator import SPLITS, VERSION, Scene, render
 
-__all__ = ["CATEGORIES", "CLASSES", "CONCEPTS", "SIZE", "SPLITS", "VERSION", "Concept", "Scene", "render"]
+__all__ = ["CATEGORIES", "CLASSES", "CONCEPTS", "DEFINED_BY", "SIZE", "SPLITS", "VERSION", "Concept", "Scene", "render"]

@@ -68,6 +68,23 @@ CONCEPTS: tuple[Concept, ...] = tuple(
     for name in names
 )
 
+#: What makes a picture one of its class, by the class's painter: what it always draws and other painters draw seldom or never.
+#: The two cities differ by their light alone, which lies everywhere.
+DEFINED_BY: dict[str, tuple[str, ...]] = {
+    "beach": ("material:sand", "material:water"),
+    "harbour": ("object:boat", "object:house", "material:water"),
+    "village": ("object:house", "object:church"),
+    "forest": ("object:tree",),
+    "farm": ("material:crop", "material:earth", "object:barn"),
+    "mountain lake": ("object:mountain", "material:water"),
+    "desert": ("material:sand",),
+    "city by day": ("object:skyscraper",),
+    "city by night": ("object:skyscraper",),
+    "suburb": ("object:house", "object:road"),
+    "snowfield": ("material:snow",),
+    "river valley": ("object:hill", "material:water"),
+}
+
 _VALUE: dict[tuple[str, str], int] = {(c.category, c.name): v for v, c in enumerate(CONCEPTS, start=1)}
 
 
