@@ -231,7 +231,8 @@ def grad_cam(*, model, example, targets, params, run):
     chosen = targets or [0]
     return {
         "map": ImageMap(
-            title="map", targets=[str(x) for x in chosen], target_indices=chosen, quantity="logit",
+            title="map", targets=[str(x) for x in chosen], quantity="logit",
+            target_indices=[x if isinstance(x, int) else -1 for x in chosen],
             arrays={"maps": np.full((len(chosen), 32, 32), example.image.mean(), np.float32)},
         )
     }  # fmt: skip

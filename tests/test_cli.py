@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from microtome.cli.run import parse_target
+from microtome.core.errors import InvalidInput
 from tests import micro
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
@@ -121,3 +123,23 @@ def test_wrong_usage_is_one_line_that_says_what_to_do(
     assert "Traceback" not in shown.err
     assert len(shown.err.strip().split("\n")) == 1
     assert shown.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("3", 3),
+        ("3-5", {"minus": [3, 5]}),
+        ("stage4.1/42", {"layer": "stage4.1", "unit": 42}),
+        ("stage4.1/42@3,5", {"layer": "stage4.1", "unit": 42, "site": [3, 5]}),
+        ('{"layer": "stage4.1", "weights": {"1": 0.5}}', {"layer": "stage4.1", "weights": {"1": 0.5}}),
+    ],
+)
+def test_targets_on_the_command_line(text: str, target: object) -> None:
+    assert json.loads(json.dumps(parse_target(text))) == target
+
+
+@pytest.mark.parametrize("text", ["village", "-1", "3-", '{"minus": [1]}', '{"layer": "a", "unit": 1, "more": 2}', "/3"])
+def test_what_is_no_target_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(InvalidInput, match="A target is a class index"):
+        parse_target(text)

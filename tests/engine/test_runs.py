@@ -13,6 +13,7 @@ from microtome.core.errors import Conflict, InvalidInput, NotFound
 from tests.fakes import FakeModel
 
 SUBJECTS = {"model": "fake", "probe": "fake-probe"}
+EXAMPLE = {"model": "fake", "example": "fake-probe:1"}
 
 
 def passes(engine: Any) -> int:
@@ -164,6 +165,13 @@ def test_interactive_runs_overtake(ready: Any, settings: Any, make_engine: Any) 
         ("grad-cam", {"model": "fake", "example": "seven"}, {}, "subjects.example", InvalidInput),
         ("grad-cam", {"model": "fake", "example": "upload:" + "0" * 64}, {}, "subjects.example", NotFound),
         ("grad-cam", {"model": "fake", "example": "fake-probe:1", "targets": [3]}, {}, "subjects.targets", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [0, {"minus": [1, 1]}]}, {}, "subjects.targets.1.minus", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [{"minus": [0, 3]}]}, {}, "subjects.targets.0.minus", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s7", "unit": 1}]}, {}, "subjects.targets.0.layer", NotFound),
+        ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s1", "unit": 6}]}, {}, "subjects.targets.0.unit", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s1", "unit": 1, "site": [8, 0]}]}, {}, "subjects.targets.0.site", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s1", "weights": {"6": 1}}]}, {}, "subjects.targets.0.weights", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s1", "weights": {"1": 0}}]}, {}, "subjects.targets.0.weights", InvalidInput),
     ],
 )
 def test_bad_requests_name_the_field(ready: Any, method: str, subjects: Any, params: Any, field: str, error: type) -> None:
@@ -171,6 +179,18 @@ def test_bad_requests_name_the_field(ready: Any, method: str, subjects: Any, par
         ready.submit(method, subjects, params)
     assert caught.value.field == field
     assert len(caught.value.detail) > 20
+
+
+def test_one_target_has_one_key_however_it_is_written(ready: Any) -> None:
+    """Layers by name or label, weights in any order, repetitions: the same question."""
+    one = [1, {"layer": "s1", "unit": 2}, {"layer": "stage1", "weights": {"4": 1.5, "0": -1}}]
+    other = [1, 1, {"layer": "stage1", "unit": 2}, {"layer": "s1", "weights": {"0": -1.0, "3": 0, "4": 1.5}}]
+    runs = [ready.submit("grad-cam", {**EXAMPLE, "targets": targets}) for targets in (one, other, [1, {"layer": "s1", "unit": 3}])]
+    keys = [ready.runs.parts([run.id])[run.id][0][1] for run in runs]
+    assert keys[0] == keys[1] != keys[2]
+    assert runs[0].subjects["targets"] == [
+        1, {"layer": "stage1", "unit": 2}, {"layer": "stage1", "weights": {"0": -1.0, "4": 1.5}}
+    ]  # fmt: skip
 
 
 def test_adding_the_same_source_twice_keeps_one(ready: Any) -> None:

@@ -213,41 +213,37 @@ def test_only_what_can_be_batched_may_say_so() -> None:
         )(lambda **_: {})  # fmt: skip
 
 
-def values_of(results: Any) -> np.ndarray:
-    if "map" in results:
-        return np.asarray(results["map"].arrays["maps"])
-    return np.array([s.value for s in results["prediction"].scores])
-
-
-@pytest.mark.parametrize("id", ["predict", "grad-cam"])
 @pytest.mark.parametrize("family", micro.FAMILIES)
-def test_batched_answers_equal_single_ones(id: str, family: str) -> None:
-    spec, model = get_method(id), micro.load(family)
+def test_batched_answers_equal_single_ones(family: str) -> None:
+    spec, model = get_method("predict"), micro.load(family)
     probe, params = open_probe("builtin:tinyplaces"), spec.params()
-    batches: list[list[dict[str, Any]]] = [
-        [{"example": probe.example(i), "targets": t} for i, t in enumerate(targets)]
-        for targets in ([None, None], [[0, 1, 2], [1], None], [[2, 0]] * 8)
-    ]
-    for asks in batches:
+
+    def values_of(results: Any) -> np.ndarray:
+        return np.array([s.value for s in results["prediction"].scores])
+
+    for count in (1, 3, MOST):
+        asks = [{"example": probe.example(i)} for i in range(count)]
         together = spec.batch(model=model, params=params, asks=[Ask(a, SilentContext()) for a in asks])  # type: ignore[misc]
         for one, answer in zip(asks, together, strict=True):
-            single = {k: v for k, v in one.items() if k in (*spec.subjects, *spec.optional_subjects)}
-            expected = spec.function(model=model, params=params, run=SilentContext(), **single)
-            found, wanted = values_of(answer), values_of(expected)
-            assert found.shape == wanted.shape
-            np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * np.abs(wanted).max())
-            if "map" in answer:
-                assert answer["map"].target_indices == expected["map"].target_indices
+            wanted = values_of(spec.function(model=model, params=params, run=SilentContext(), **one))
+            np.testing.assert_allclose(values_of(answer), wanted, rtol=0, atol=TOLERANCE * np.abs(wanted).max())
 
 
-def test_an_unexplainable_class_fails_its_own_map_only() -> None:
-    spec, model, probe = get_method("grad-cam"), micro.load("resnet"), open_probe("builtin:tinyplaces")
-    asks = [Ask({"example": probe.example(i), "targets": t}, SilentContext()) for i, t in enumerate(([0], [99], [1, 2]))]
+def test_an_image_without_a_finite_answer_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, model, probe = get_method("predict"), micro.load("resnet"), open_probe("builtin:tinyplaces")
+    forward = type(model).forward
+
+    def spoiled(self: Any, inputs: Any) -> Any:
+        logits = forward(self, inputs).clone()
+        logits[1] = float("nan")
+        return logits
+
+    monkeypatch.setattr(type(model), "forward", spoiled)
+    asks = [Ask({"example": probe.example(i)}, SilentContext()) for i in range(3)]
     first, second, third = spec.batch(model=model, params=spec.params(), asks=asks)  # type: ignore[misc]
     assert isinstance(second, InvalidInput)
-    assert "there is no 99" in second.detail
-    assert first["map"].target_indices == [0]
-    assert third["map"].target_indices == [1, 2]
+    assert "not finite" in second.detail
+    assert {first["prediction"].kind, third["prediction"].kind} == {"scorecard"}
 
 
 def test_answers_together_stay_within_the_cache(queue: Any, worker: Worker, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def _explanations(desk: Desk, state: ViewState) -> list[str]:
         if row.subjects.get("example") != example or row.plan.get("hashes", {}).get("model") not in hashes:
             continue
         targets = row.subjects.get("targets")
-        if targets is not None and state.explain.targets and not set(targets) & set(state.explain.targets):
+        if targets is not None and state.explain.targets and not any(t in state.explain.targets for t in targets):
             continue
         keys[row.key] = None
     return [key for key in keys if key in desk.engine.results.stored(keys)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 import orjson
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from microtome.api.desk import open_desk
 from microtome.api.results import result_set
+from microtome.api.schemas.runs import TargetSubject
 from microtome.cli.output import print_json, print_table, show_progress
 from microtome.core.errors import InvalidInput, MicrotomeError, RunCancelled
 from microtome.core.settings import settings
@@ -33,9 +36,35 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
     return params
 
 
+_SHAPES = "a class index (3), two classes (3-5), a unit (LAYER/UNIT, LAYER/UNIT@ROW,COLUMN) or a JSON object"
+
+
+def parse_target(text: str) -> Any:
+    """A target as it stands on the command line, in the form the engine takes.
+
+    Raises:
+        InvalidInput: it is none of the known shapes.
+    """
+    if text.startswith("{"):
+        try:
+            return TypeAdapter(TargetSubject).validate_json(text).model_dump(exclude_none=True)  # type: ignore[union-attr]
+        except ValidationError as error:
+            raise InvalidInput(
+                f"'{text[:100]}' is no target: {error.errors()[0]['msg']}. A target is {_SHAPES}.", field="targets"
+            ) from None
+    if re.fullmatch(r"\d{1,7}", text):
+        return int(text)
+    if match := re.fullmatch(r"(\d{1,7})-(\d{1,7})", text):
+        return {"minus": [int(match[1]), int(match[2])]}
+    if match := re.fullmatch(r"(.{1,200})/(\d{1,7})(?:@(\d{1,5}),(\d{1,5}))?", text):
+        site = {"site": [int(match[3]), int(match[4])]} if match[3] else {}
+        return {"layer": match[1], "unit": int(match[2]), **site}
+    raise InvalidInput(f"'{text[:100]}' is no target. A target is {_SHAPES}.", field="targets")
+
+
 def subjects_of(
     engine: Engine, manifest: dict[str, Any], model: str, probe: str | None, layers: list[str], units: list[int],
-    example: str | None, targets: list[int],
+    example: str | None, targets: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """Subjects by role as the engine takes them; sources that are new are read first."""
     roles = {*manifest["subject"], *manifest["optional_subject"]}
@@ -57,7 +86,7 @@ def subjects_of(
     if "probe" not in roles:
         subjects.pop("probe", None)
     if targets:
-        subjects["targets"] = targets
+        subjects["targets"] = [parse_target(text) for text in targets]
     return subjects
 
 
@@ -68,7 +97,10 @@ def run(
     layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="Layer, by name or label; may repeat.")] = None,
     unit: Annotated[list[int] | None, typer.Option("--unit", "-u", help="Unit of the one layer; may repeat.")] = None,
     example: Annotated[str | None, typer.Option("--example", "-e", help="Number of an example of the probe set.")] = None,
-    target: Annotated[list[int] | None, typer.Option("--target", "-t", help="Class index to explain; may repeat.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", "-t", help="Class (3), classes (3-5), LAYER/UNIT[@ROW,COLUMN] or JSON; may repeat."),
+    ] = None,
     param: Annotated[list[str] | None, typer.Option("--param", help="Parameter as name=value; may repeat.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

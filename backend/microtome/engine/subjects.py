@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ class SubjectChecker:
         if "example" in given:
             self._example(out, given["example"])
         if "targets" in given:
-            self._targets(out, given["targets"])
+            self._targets(out, rows, given["targets"])
         return out
 
     def _source(self, out: Subjects, type: Any, name: str) -> Row[Any]:
@@ -95,11 +95,7 @@ class SubjectChecker:
         if row is None:
             raise _unknown_layer(units["layer"], rows, "subjects.units.layer")
         indices = sorted(set(units["indices"]))
-        if indices[-1] >= row.units:
-            raise InvalidInput(
-                f"Layer {row.name} has {row.units} units, numbered 0 to {row.units - 1}; there is no unit {indices[-1]}.",
-                field="subjects.units.indices",
-            )
+        _unit(row, indices[-1], "subjects.units.indices")
         out.values["units"] = {"layer": row.name, "indices": indices}
         out.hashes["units"] = content_key(out.values["units"])
 
@@ -134,16 +130,49 @@ class SubjectChecker:
         out.hashes["example"] = content_key({"probe": hash, "index": index})
         out.plan["example"] = {"source": row.source, "hash": hash, "index": index}
 
-    def _targets(self, out: Subjects, targets: list[int]) -> None:
-        names = out.model.description["class_names"] if out.model is not None else []
-        for target in targets:
-            if target >= len(names):
-                raise InvalidInput(
-                    f"{out.values.get('model')} has {len(names)} classes, numbered from 0; there is no class {target}.",
-                    field="subjects.targets",
-                )
-        out.values["targets"] = list(dict.fromkeys(targets))
+    def _targets(self, out: Subjects, rows: list[Row[Any]], targets: Sequence[Any]) -> None:
+        checked = [self._target(out, rows, target, f"subjects.targets.{i}") for i, target in enumerate(targets)]
+        out.values["targets"] = list({content_key(target): target for target in checked}.values())
         out.hashes["targets"] = content_key(out.values["targets"])
+
+    def _target(self, out: Subjects, rows: list[Row[Any]], target: Any, field: str) -> Any:
+        """One spelling for one target: layers by name, weights in order of their units."""
+        names = out.model.description["class_names"] if out.model is not None else []
+        if not isinstance(target, dict):
+            return _class(out, names, target, "subjects.targets")
+        if "minus" in target:
+            one, other = (_class(out, names, index, f"{field}.minus") for index in target["minus"])
+            if one == other:
+                raise InvalidInput(f"Class {one} minus itself is always nothing; name two classes.", field=f"{field}.minus")
+            return {"minus": [one, other]}
+        row = next((r for r in rows if target["layer"] in (r.name, r.label)), None)
+        if row is None:
+            raise _unknown_layer(target["layer"], rows, f"{field}.layer")
+        if "unit" in target:
+            site = target.get("site")
+            if site is not None and not (site[0] < row.height and site[1] < row.width):
+                raise InvalidInput(
+                    f"Layer {row.name} has {row.height} x {row.width} sites, numbered from 0; there is none at {list(site)}.",
+                    field=f"{field}.site",
+                )
+            unit = _unit(row, target["unit"], f"{field}.unit")
+            return {"layer": row.name, "unit": unit} | ({} if site is None else {"site": [int(i) for i in site]})
+        weights = {_unit(row, int(i), f"{field}.weights"): float(w) for i, w in target["weights"].items()}
+        if not any(weights.values()):
+            raise InvalidInput("A direction needs at least one weight that is not zero.", field=f"{field}.weights")
+        return {"layer": row.name, "weights": {str(i): w for i, w in sorted(weights.items()) if w}}
+
+
+def _class(out: Subjects, names: Sequence[str], index: int, field: str) -> int:
+    if index >= len(names):
+        raise InvalidInput(f"{out.values.get('model')} has {len(names)} classes, numbered from 0; there is no class {index}.", field=field)
+    return int(index)
+
+
+def _unit(row: Row[Any], unit: int, field: str) -> int:
+    if unit >= row.units:
+        raise InvalidInput(f"Layer {row.name} has {row.units} units, numbered 0 to {row.units - 1}; there is no unit {unit}.", field=field)
+    return int(unit)
 
 
 def _unknown_layer(name: str, rows: list[Row[Any]], field: str) -> NotFound:

@@ -89,6 +89,8 @@ class MethodSpec:
     folder: str = ""
     cost: Cost = field(default_factory=lambda: Cost())
     batch: Batch | None = None
+    #: Attribution methods: ``explain(call, params) -> Attribution``, the bare map (methods/attribution/explain.py).
+    explain: Callable[..., Any] | None = None
 
     def parse(self, params: Mapping[str, Any]) -> MethodParams:
         """Parameters with defaults filled in.

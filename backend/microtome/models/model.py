@@ -142,15 +142,29 @@ class Model:
         """Set ``units`` of ``layer`` to ``values`` (zero if None) at every site in the passes made inside the block."""
         index = torch.as_tensor(list(units), device=self.device)
 
-        def replace(_: nn.Module, __: Any, output: Any) -> Any:
-            tensor = first_tensor(output)
-            assert tensor is not None
+        def switch_off(tensor: torch.Tensor) -> torch.Tensor:
             changed = tensor.clone()
             if layer.unit_axis == 1:
                 shape = [1, -1] + [1] * (changed.ndim - 2)
                 changed[:, index] = 0.0 if values is None else values.view(shape).to(changed)
             else:
                 changed[..., index] = 0.0 if values is None else values.to(changed)
+            return changed
+
+        with self.changed(layer, switch_off):
+            yield
+
+    @contextmanager
+    def changed(self, layer: Layer, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+        """Put ``change(raw output)`` in the place of the layer's output in the passes made inside the block.
+
+        ``change`` returns a tensor of its own, not the one it was given: operations in place further on may write into it.
+        """
+
+        def replace(_: nn.Module, __: Any, output: Any) -> Any:
+            tensor = first_tensor(output)
+            assert tensor is not None
+            changed = change(tensor)
             if isinstance(output, torch.Tensor):
                 return changed
             if isinstance(output, tuple):

@@ -59,14 +59,17 @@ class ImageMap(Result):
     kind: Literal["image-map"] = "image-map"
     ARRAYS: ClassVar = {"maps": (3, FLOAT)}
     targets: list[str] = Field(description="Name of each target, in order of the first axis.")
-    target_indices: list[int]
+    target_indices: list[int] = Field(description="Class of each target; -1 for what is no class.")
     quantity: str = Field(description="What a value is, with its unit: 'logit per pixel'.")
     signed: bool = True
     completeness: list[dict[str, float]] = Field(
         default_factory=list,
         description="Per target: total of the map, expected total, gap, steps. Empty if it has none.",
     )
-    score: list[float] = Field(default_factory=list, description="The model's output for each target, in logits.")
+    score: list[float] = Field(default_factory=list, description="The number explained, of each target: a logit, an activation.")
+    facts: dict[str, str | int | float | list[float] | list[str]] = Field(
+        default_factory=dict, description="What the method has to say of its maps; a list holds one value per target."
+    )
 
 
 ColumnType = Literal["number", "integer", "text", "flag"]

@@ -10,6 +10,9 @@ from microtome.api.schemas.common import Out, Person
 from microtome.core.selection import Strict
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
+ClassIndex = Annotated[int, Field(ge=0, le=1_000_000)]
+UnitIndex = Annotated[int, Field(ge=0, le=2_000_000)]
+LayerName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Method(Out):
@@ -36,8 +39,36 @@ class Methods(Out):
 
 
 class UnitsSubject(Strict):
-    layer: str = Field(min_length=1, max_length=200)
-    indices: list[Annotated[int, Field(ge=0, le=2_000_000)]] = Field(min_length=1, max_length=10_000)
+    layer: LayerName
+    indices: list[UnitIndex] = Field(min_length=1, max_length=10_000)
+
+
+class ClassDifference(Strict):
+    """What speaks for one class rather than another."""
+
+    minus: tuple[ClassIndex, ClassIndex] = Field(description="The logit of the first class minus that of the second.")
+
+
+class UnitTarget(Strict):
+    """The activation of a unit."""
+
+    layer: LayerName
+    unit: UnitIndex
+    site: tuple[UnitIndex, UnitIndex] | None = Field(
+        None, description="Row and column of the layer's grid; the mean over all sites if left out."
+    )
+
+
+class DirectionTarget(Strict):
+    """A weighted sum of units, mean over sites."""
+
+    layer: LayerName
+    weights: dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]] = Field(
+        min_length=1, max_length=4096, description="Weight by unit.", examples=[{"12": 0.5, "40": -1}]
+    )
+
+
+TargetSubject = ClassIndex | ClassDifference | UnitTarget | DirectionTarget
 
 
 class Subjects(Strict):
@@ -46,7 +77,13 @@ class Subjects(Strict):
     layers: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(None, min_length=1, max_length=500)
     units: UnitsSubject | None = None
     example: str | None = Field(None, min_length=1, max_length=200, description="PROBE:INDEX, or upload:SHA256", examples=["tinyplaces:7"])
-    targets: list[Annotated[int, Field(ge=0, le=1_000_000)]] | None = Field(None, min_length=1, max_length=16)
+    targets: list[TargetSubject] | None = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="What is explained; the predicted class if left out.",
+        examples=[[3, {"minus": [3, 5]}]],
+    )
 
 
 class RunRequest(Strict):

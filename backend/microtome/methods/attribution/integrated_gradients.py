@@ -7,26 +7,25 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from microtome.core.context import RunContext
-from microtome.methods.attribution.common import image_map, prepare, resolve_targets
-from microtome.methods.contract import Cost, MethodParams, method
-from microtome.models.model import Model
-from microtome.probes import Example
-from microtome.results import ImageMap
+from microtome.methods.attribution.baseline import Baseline, baseline_input
+from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, attribution, portions
+from microtome.methods.attribution.gradient import sampled_gradients
+from microtome.methods.attribution.target import numbers
+from microtome.methods.contract import Cost
 
-_BATCH = 16
 #: The steps double until the gap is at most one per cent of the difference explained, or a thousandth of a logit.
 _RELATIVE, _ABSOLUTE = 0.01, 1e-3
 
 Quadrature = Literal["gausslegendre", "riemann_middle"]
-Baseline = Literal["black", "white", "mean", "blur"]
 
 
-class Params(MethodParams):
-    baseline: Baseline = Field("black", description="Image that stands for 'nothing': black, white, the mean colour, or blurred.")
+class Params(ExplainParams):
+    baseline: Baseline = Field("black", description="Image that stands for 'nothing': black, white, the mean colour, blurred, or noise.")
+    more_baselines: list[Baseline] = Field([], max_length=4, description="More of them; the map is the mean over all baselines.")
     quadrature: Quadrature = Field("gausslegendre", description="Rule of the path integral.")
-    steps: int = Field(32, ge=2, le=2048, description="Steps to begin with; doubled until the map adds up.")
+    steps: int = Field(32, ge=2, le=2048, description="Steps to begin with, for each baseline; doubled until the map adds up.")
     max_steps: int = Field(256, ge=2, le=4096, description="Where doubling stops.")
 
 
@@ -38,83 +37,77 @@ def path_rule(rule: Quadrature, steps: int) -> tuple[np.ndarray, np.ndarray]:
     return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
 
 
-def baseline_input(model: Model, inputs: torch.Tensor, kind: Baseline) -> torch.Tensor:
-    """The baseline in input space, [1, 3, H, W]."""
-    mean = torch.tensor(model.preprocess.mean, device=inputs.device).view(1, 3, 1, 1)
-    std = torch.tensor(model.preprocess.std, device=inputs.device).view(1, 3, 1, 1)
-    if kind == "blur":
-        side = max(3, min(inputs.shape[2:]) // 4 | 1)
-        sigma = side / 4
-        line = torch.exp(-((torch.arange(side, device=inputs.device) - side // 2) ** 2) / (2 * sigma**2))
-        line = (line / line.sum()).view(1, 1, 1, -1)
-        padded = torch.nn.functional.pad(inputs, [side // 2] * 4, mode="reflect").transpose(0, 1)
-        return torch.nn.functional.conv2d(
-            torch.nn.functional.conv2d(padded, line), line.transpose(2, 3)
-        ).transpose(0, 1)  # fmt: skip
-    level = {"black": torch.zeros_like(mean), "white": torch.ones_like(mean), "mean": mean}[kind]
-    return ((level - mean) / std).expand_as(inputs).clone()
+def integrate(call: Call, rows: list[int], baselines: Tensor, rule: Quadrature, steps: int) -> Tensor:
+    """float64 [len(rows), 3, H, W]: (input - baseline) times the path integral of the gradient (equation 1), mean over baselines.
 
-
-def integrate(
-    model: Model, inputs: torch.Tensor, baseline: torch.Tensor, target: int, rule: Quadrature, steps: int, run: RunContext
-) -> torch.Tensor:
-    """Attribution [3, H, W]: (input - baseline) times the path integral of the gradient (equation 1)."""
+    Args:
+        baselines: [baselines, B, 3, H, W], one image for every baseline and row of the call.
+    """
     positions, weights = path_rule(rule, steps)
-    total = torch.zeros_like(inputs[0], dtype=torch.float64)
-    for start in range(0, steps, _BATCH):
-        run.check()
-        alpha = torch.tensor(positions[start : start + _BATCH], dtype=torch.float32, device=inputs.device).view(-1, 1, 1, 1)
-        weight = torch.tensor(weights[start : start + _BATCH], device=inputs.device).view(-1, 1, 1, 1)
-        with torch.enable_grad():
-            points = (baseline + alpha * (inputs - baseline)).requires_grad_(True)
-            gradient = torch.autograd.grad(model.forward(points)[:, target].sum(), points)[0]
-        total += (gradient.double() * weight).sum(0)
-    return ((inputs - baseline)[0].double() * total).float()
+    device, count = call.inputs.device, len(baselines)
+    at = torch.tensor(positions, dtype=torch.float32, device=device).view(-1, 1, 1, 1)
+    share = torch.tensor(weights / count, device=device).view(-1, 1, 1, 1)
+
+    def points(own: Tensor, sample: Tensor) -> Tensor:
+        base = baselines[sample // steps, own]
+        return base + at[sample % steps] * (call.inputs[own] - base)
+
+    def factor(own: Tensor, sample: Tensor) -> Tensor:
+        return (call.inputs[own] - baselines[sample // steps, own]).double() * share[sample % steps]
+
+    return sampled_gradients(call, rows, steps * count, points, factor)
 
 
-@method(
+def outputs(call: Call, inputs: Tensor) -> Tensor:
+    """[B]: the targets' numbers at other inputs of the same shape."""
+    parts = []
+    for start, end in portions(len(inputs), FORWARD_BATCH):
+        call.run.check()
+        with torch.inference_mode():
+            parts.append(numbers(call.model, inputs[start:end], call.targets[start:end]))
+    return torch.cat(parts).double()
+
+
+@attribution(
     "integrated-gradients",
     title="Integrated Gradients",
-    question="Where did the model look?",
-    subjects=("model", "example"),
-    optional_subjects=("targets",),
-    returns=(ImageMap,),
     params=Params,
     example_params=Params(steps=4, max_steps=8),
-    interactive=True,
     cite="Sundararajan, Taly, Yan 2017, arXiv:1703.01365",
+    quantity="{} per pixel",
     cost=Cost(passes=3.0, times="steps"),
+    passes=lambda p: 3.0 * p.steps * (1 + len(set(p.more_baselines) - {p.baseline})),
 )
-def integrated_gradients(  # type: ignore[no-untyped-def]
-    *, model: Model, example: Example, targets: list[int] | None = None, params: Params, run: RunContext
-):
-    """Gradient of the class logit, integrated from a baseline to the image, times their difference; summed over colours.
+def integrated_gradients(call: Call, params: Params) -> Attribution:
+    """Gradient of the target, integrated from a baseline to the image, times their difference; summed over colours.
 
-    Completeness: the map adds up to the logit's difference between image and baseline. The steps double, up to a cap, until
-    the gap is at most one per cent of it or 1e-3 logits; what is left is reported with the map. Unit: logits per pixel.
+    Completeness: the map adds up to the target's difference between image and baseline. The steps double, up to a cap, until
+    the gap is at most one per cent of it or 1e-3; what is left is reported with the map.
+
+    Formula:
+        `map_i = (x_i - b_i) * integral over a in [0, 1] of df(b + a (x - b)) / dx_i`, summed over the three colours, by
+        Gauss-Legendre or the midpoint rule. With several baselines: the mean of their maps.
+
+    Known failures:
+        The map depends on the baseline: a pixel that equals it gets nothing, whatever it means. Gradients along the path are
+        noisy far from the data, so single pixels say little; look at regions. In deep networks with shattered gradients the
+        steps reach their cap before the map adds up: the gap says so.
     """
-    inputs = prepare(model, example)
-    chosen, logits = resolve_targets(model, inputs, targets)
-    baseline = baseline_input(model, inputs, params.baseline)
-    with torch.inference_mode():
-        start = model.forward(baseline)[0]
-    maps, completeness = [], []
-    for number, target in enumerate(chosen):
-        expected = float(logits[target] - start[target])
-        steps = params.steps
-        while True:
-            attribution = integrate(model, inputs, baseline, target, params.quadrature, steps, run)
-            total = float(attribution.double().sum())
-            gap = abs(total - expected)
-            if gap <= max(_RELATIVE * abs(expected), _ABSOLUTE) or steps * 2 > params.max_steps:
-                break
-            steps *= 2
-        maps.append(attribution.sum(0))
-        completeness.append({"total": total, "expected": expected, "gap": gap, "steps": float(steps)})
-        run.progress(number + 1, len(chosen), "classes")
-    return {
-        "map": image_map(
-            model, torch.stack(maps), chosen, logits, title="Integrated gradients", quantity="logits per pixel",
-            note=f"Baseline: {params.baseline}.", completeness=completeness,
-        )
-    }  # fmt: skip
+    names = list(dict.fromkeys([params.baseline, *params.more_baselines]))
+    baselines = torch.stack([baseline_input(call.model, call.inputs, name, call.seed) for name in names])
+    start = torch.stack([outputs(call, base) for base in baselines]).mean(0)
+    expected = (outputs(call, call.inputs) - start).tolist()
+    maps = torch.zeros(len(expected), *call.inputs.shape[2:], dtype=torch.float64, device=call.inputs.device)
+    completeness: list[dict[str, float]] = [{} for _ in expected]
+    steps, rows = params.steps, list(range(len(expected)))
+    while rows:
+        found = integrate(call, rows, baselines, params.quadrature, steps).sum(1)
+        for place, row in enumerate(rows):
+            total = float(found[place].sum())
+            maps[row] = found[place]
+            gap = abs(total - expected[row])
+            completeness[row] = {"total": total, "expected": expected[row], "gap": gap, "steps": float(steps)}
+        steps *= 2
+        rows = [r for r in rows if completeness[r]["gap"] > max(_RELATIVE * abs(expected[r]), _ABSOLUTE) and steps <= params.max_steps]
+    note = f"Baseline: {names[0]}." if len(names) == 1 else f"Mean over the baselines {', '.join(names)}."
+    return Attribution(maps.float(), completeness, {"baseline": ", ".join(names)}, note)

@@ -12,7 +12,7 @@ from microtome.capture.taken import captured
 from microtome.core.classes import match_classes
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput, MicrotomeError
-from microtome.methods.attribution.common import choose_targets
+from microtome.methods.attribution.target import check_finite
 from microtome.methods.contract import Ask, Cost, MethodParams, Results, alone, method
 from microtome.models.model import Model
 from microtome.probes import Example, ProbeSet
@@ -27,7 +27,7 @@ def _predict_together(*, model: Model, params: MethodParams, asks: Sequence[Ask]
 
 def _prediction(model: Model, logits: torch.Tensor) -> Results | MicrotomeError:
     try:
-        [predicted] = choose_targets(model, logits, None)
+        predicted = int(check_finite(logits).argmax())
     except InvalidInput as error:
         return error
     chances = logits.double().softmax(0).tolist()

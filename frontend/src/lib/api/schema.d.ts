@@ -1255,6 +1255,20 @@ export interface components {
             /** Body */
             body: string;
         };
+        /**
+         * ClassDifference
+         * @description What speaks for one class rather than another.
+         */
+        ClassDifference: {
+            /**
+             * Minus
+             * @description The logit of the first class minus that of the second.
+             */
+            minus: [
+                number,
+                number
+            ];
+        };
         /** ConceptInfo */
         ConceptInfo: {
             /** Index */
@@ -1311,6 +1325,25 @@ export interface components {
             in_filter: number;
             /** All */
             all: number;
+        };
+        /**
+         * DirectionTarget
+         * @description A weighted sum of units, mean over sites.
+         */
+        DirectionTarget: {
+            /** Layer */
+            layer: string;
+            /**
+             * Weights
+             * @description Weight by unit.
+             * @example {
+             *       "12": 0.5,
+             *       "40": -1
+             *     }
+             */
+            weights: {
+                [key: string]: number;
+            };
         };
         /** DissectedLayer */
         DissectedLayer: {
@@ -2304,8 +2337,20 @@ export interface components {
              * @example tinyplaces:7
              */
             example?: string | null;
-            /** Targets */
-            targets?: number[] | null;
+            /**
+             * Targets
+             * @description What is explained; the predicted class if left out.
+             * @example [
+             *       3,
+             *       {
+             *         "minus": [
+             *           3,
+             *           5
+             *         ]
+             *       }
+             *     ]
+             */
+            targets?: (number | components["schemas"]["ClassDifference"] | components["schemas"]["UnitTarget"] | components["schemas"]["DirectionTarget"])[] | null;
         };
         /** System */
         System: {
@@ -2487,6 +2532,24 @@ export interface components {
             brushed: boolean;
             /** In Filter */
             in_filter: boolean;
+        };
+        /**
+         * UnitTarget
+         * @description The activation of a unit.
+         */
+        UnitTarget: {
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /**
+             * Site
+             * @description Row and column of the layer's grid; the mean over all sites if left out.
+             */
+            site?: [
+                number,
+                number
+            ] | null;
         };
         /** UnitsPage */
         UnitsPage: {

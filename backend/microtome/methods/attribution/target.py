@@ -1,0 +1,149 @@
+"""What is explained: a number that the model gives for an input, of one class, of two, of a unit or of a direction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from microtome.core.errors import InvalidInput
+from microtome.models.layers import Layer
+from microtome.models.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A weighted sum of logits (``layer`` is None), or of the units of a layer.
+
+    Attributes:
+        name: what is shown: ``village``, ``village - harbour``, ``stage4.1 / 42``.
+        layer: recorded for :meth:`number`; None for classes.
+        weights: (index, weight) of classes or units, sorted by index.
+        site: row and column of the layer's grid; None for the mean over all sites.
+    """
+
+    name: str
+    layer: Layer | None
+    weights: tuple[tuple[int, float], ...]
+    site: tuple[int, int] | None = None
+
+    def number(self, logits: Tensor, recorded: Mapping[str, Tensor]) -> Tensor:
+        """[B], differentiable, of logits [B, classes] and the raw outputs of layers by name."""
+        if self.layer is None:
+            values = logits
+        else:
+            maps = self.layer.canonical(recorded[self.layer.name])
+            values = maps.mean((2, 3)) if self.site is None else maps[:, :, self.site[0], self.site[1]]
+        if len(self.weights) == 1 and self.weights[0][1] == 1.0:
+            return values[:, self.weights[0][0]]
+        index = torch.tensor([i for i, _ in self.weights], device=values.device)
+        return values[:, index] @ torch.tensor([w for _, w in self.weights], dtype=values.dtype, device=values.device)
+
+    @property
+    def index(self) -> int | None:
+        """The class, where the target is the logit of one; else None."""
+        return self.weights[0][0] if self.layer is None and len(self.weights) == 1 and self.weights[0][1] == 1.0 else None
+
+    @property
+    def unit(self) -> str:
+        """What its number is measured in."""
+        return "logits" if self.layer is None else "activation"
+
+
+def resolve(model: Model, logits: Tensor, spec: Any) -> Target:
+    """The target that a subject names: a class index, ``{"minus": [a, b]}``, ``{"layer", "unit", "site"}`` or ``{"layer", "weights"}``.
+
+    Args:
+        logits: [classes] of the image; ``None`` as ``spec`` is its predicted class.
+
+    Raises:
+        InvalidInput, NotFound: a class, layer, unit or site the model does not have.
+    """
+    if spec is None:
+        spec = int(logits.argmax())
+    if isinstance(spec, int):
+        return Target(_class_name(model, spec), None, ((spec, 1.0),))
+    if "minus" in spec:
+        one, other = (int(i) for i in spec["minus"])
+        if one == other:
+            raise InvalidInput(f"Class {one} minus itself is always nothing; name two classes.", field="targets")
+        return Target(f"{_class_name(model, one)} - {_class_name(model, other)}", None, tuple(sorted(((one, 1.0), (other, -1.0)))))
+    layer = model.layer(spec["layer"])
+    weights = {int(spec["unit"]): 1.0} if "unit" in spec else {int(i): float(w) for i, w in spec["weights"].items()}
+    for unit, weight in weights.items():
+        if not 0 <= unit < layer.units:
+            raise InvalidInput(f"{layer.label} has {layer.units} units, 0 to {layer.units - 1}; there is no {unit}.", field="targets")
+        if not math.isfinite(weight):
+            raise InvalidInput(f"The weight of unit {unit} is {weight}; it must be a finite number.", field="targets")
+    site = tuple(int(i) for i in spec["site"]) if spec.get("site") is not None else None
+    if site is not None and not (0 <= site[0] < layer.height and 0 <= site[1] < layer.width):
+        raise InvalidInput(f"{layer.label} has {layer.height} x {layer.width} sites; there is none at {list(site)}.", field="targets")
+    name = f"{layer.label} / {next(iter(weights))}" if "unit" in spec else f"{layer.label} / direction of {len(weights)} units"
+    return Target(name + (f" at {site[0]}, {site[1]}" if site else ""), layer, tuple(sorted(weights.items())), site)  # type: ignore[arg-type]
+
+
+def _class_name(model: Model, index: int) -> str:
+    if not 0 <= index < len(model.classes):
+        raise InvalidInput(
+            f"The model has {len(model.classes)} classes, 0 to {len(model.classes) - 1}; there is no {index}.", field="targets"
+        )
+    return model.classes[index]
+
+
+def targets_of(model: Model, inputs: Tensor, specs: Sequence[Any] | None) -> list[Target]:
+    """Targets of one image [1, 3, H, W], in order and without repetition; its predicted class if none are named.
+
+    Raises:
+        InvalidInput: as :func:`resolve`, or logits that are not finite.
+    """
+    with torch.inference_mode():
+        logits = check_finite(model.forward(inputs)[0])
+    return list(dict.fromkeys(resolve(model, logits, spec) for spec in (specs or [None])))
+
+
+def check_finite(logits: Tensor) -> Tensor:
+    """The logits themselves.
+
+    Raises:
+        InvalidInput: a value that is not finite.
+    """
+    if not torch.isfinite(logits).all():
+        raise InvalidInput("The model's output for this image is not finite, so there is nothing to explain.", field="example")
+    return logits
+
+
+def _recorded_layers(targets: Sequence[Target]) -> list[Layer]:
+    return list({t.layer.name: t.layer for t in targets if t.layer is not None}.values())
+
+
+def numbers(model: Model, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
+    """[B]: row i is targets[i] of inputs[i]. One forward pass; gradients flow if the caller enables them."""
+    with model.record(_recorded_layers(targets), keep_graph=torch.is_grad_enabled()) as recorded:
+        logits = model.forward(inputs)
+    return pick(targets, logits, recorded)
+
+
+def every_number(model: Model, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
+    """[B, targets]: every target of every input, from one forward pass."""
+    with model.record(_recorded_layers(targets), keep_graph=torch.is_grad_enabled()) as recorded:
+        logits = model.forward(inputs)
+    return torch.stack([t.number(logits, recorded) for t in targets], 1)
+
+
+def pick(targets: Sequence[Target], logits: Tensor, recorded: Mapping[str, Tensor]) -> Tensor:
+    """[B]: target i of row i, of logits [B, classes] and raw outputs of layers; equal targets are read together."""
+    rows: dict[Target, list[int]] = {}
+    for row, target in enumerate(targets):
+        rows.setdefault(target, []).append(row)
+    if len(rows) == 1:
+        return targets[0].number(logits, recorded)
+    parts, order = [], []
+    for target, places in rows.items():
+        own = {} if target.layer is None else {target.layer.name: recorded[target.layer.name][places]}
+        parts.append(target.number(logits[places], own))
+        order += places
+    return torch.cat(parts)[torch.tensor(order, device=logits.device).argsort()]
