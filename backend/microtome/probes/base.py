@@ -120,7 +120,7 @@ class ProbeSet(ABC):
         maps = self.labels(index) if wanted else None
         if maps is None:
             return None
-        region: npt.NDArray[np.bool_] = np.isin(maps, [c.index + 1 for c in self.concepts if c.key in wanted]).any(axis=0)
+        region = np.asarray(np.isin(maps, [c.index + 1 for c in self.concepts if c.key in wanted]).any(axis=0))
         left_out = self.ignore(index)
         if left_out is not None:
             region &= ~left_out
