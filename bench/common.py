@@ -14,6 +14,10 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+from microtome.core.machine import keep_freed_memory
+
+keep_freed_memory()  # as a worker does, for both sides of every comparison
+
 
 def arguments(description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 
 from microtome.capture.pieces import Piece, bytes_per_unit, split
 from microtome.capture.recorders.thresholds import GRID
-from microtome.capture.scratch import scratch_array, scratch_folder
+from microtome.capture.scratch import scratch_folder
 from microtome.capture.taken import Captures, captured
 from microtome.core.context import SilentContext
-from microtome.core.errors import DiskFull, RunCancelled, TooLarge
+from microtome.core.errors import RunCancelled, TooLarge
 from microtome.core.settings import settings
 from microtome.methods.dissection.dissection import Params, dissection
 from tests import micro
@@ -165,12 +164,3 @@ def test_without_captures_of_the_run_everything_is_gone_afterwards(scratch: Call
             assert [v.piece for v in taken.views()] == [Piece(model.layer(LAYERS[0]).name, 0, model.layer(LAYERS[0]).units)]
             assert taken.bytes > 0
     assert model.forward_passes == start + 2 * len(probe)
-
-
-def test_a_full_disk_is_said_before_anything_is_written(scratch: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DiskFull, match="disk is full"):
-        scratch_array((4, 4), np.float32)

@@ -75,7 +75,7 @@ class LabelStore:
     def get(self, start: int, stop: int) -> LabelCodes:
         first, last = self._offsets[start], self._offsets[stop]
         offsets = self._offsets[start : stop + 1] - first
-        return LabelCodes(np.asarray(self._codes[start:stop]), np.asarray(self._members[first:last]), offsets)
+        return LabelCodes(self._codes[start:stop], self._members[first:last], offsets)
 
 
 def code_dtype(size: tuple[int, int]) -> type[np.uint16] | type[np.uint32]:

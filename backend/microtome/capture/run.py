@@ -82,38 +82,34 @@ def forward_pass(
         RunCancelled: between batches.
     """
     limit = 1 << 30
-
-    def step(start: int, batch: torch.Tensor) -> None:
-        nonlocal limit
-        if len(batch) > limit:
-            size = limit  # it may be halved again on the way, which must not leave examples out
-            for offset in range(0, len(batch), size):
-                step(start + offset, batch[offset : offset + size])
-            return
-
-        def tap(layer: Layer, output: torch.Tensor) -> None:
-            assert take is not None
-            take(start, layer.name, layer.canonical(output))
-
-        try:
-            with torch.inference_mode(), model.tapped(layers, tap):
-                if model.device.type == "cuda":
-                    batch = batch.pin_memory()
-                logits = model.forward(batch.to(model.device, non_blocking=True))
-        except Exception as error:
-            if not is_out_of_memory(error) or len(batch) == 1:
-                raise
-            limit = len(batch) // 2
-            if model.device.type == "cuda":
-                torch.cuda.empty_cache()
-            step(start, batch)
-            return
-        observe(start, logits)
-
     for start, batch in inputs:
         run.check()
-        step(start, batch)
-        run.progress(min(start + len(batch), total), total, "images")
+        rest, at = batch, start
+        while len(rest):
+            part = rest[:limit]
+            try:
+                logits = _forward(model, part, at, layers, take)
+            except Exception as error:
+                if not is_out_of_memory(error) or len(part) == 1:
+                    raise
+                limit = len(part) // 2
+                if model.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            observe(at, logits)
+            rest, at = rest[len(part) :], at + len(part)
+        run.progress(min(at, total), total, "images")
+
+
+def _forward(model: Model, batch: torch.Tensor, start: int, layers: Sequence[Layer], take: Taker | None) -> torch.Tensor:
+    def tap(layer: Layer, output: torch.Tensor) -> None:
+        assert take is not None
+        take(start, layer.name, layer.canonical(output))
+
+    with torch.inference_mode(), model.tapped(layers, tap):
+        if model.device.type == "cuda":
+            batch = batch.pin_memory()
+        return model.forward(batch.to(model.device, non_blocking=True))
 
 
 def read_labels(model: Model, probe: ProbeSet, indices: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.uint16]:
@@ -123,8 +119,7 @@ def read_labels(model: Model, probe: ProbeSet, indices: Sequence[int], size: tup
     for index in indices:
         labels, ignore = probe.labels(index), probe.ignore(index)
         assert labels is not None
-        # +1 and back marks padding: what lies outside the source image is ignored, not "nothing".
-        shown = geometry.labels(labels + np.uint16(1), size) - np.uint16(1)
+        shown = geometry.labels(labels, size, outside=int(IGNORED))  # what lies outside the source image is not "nothing"
         if ignore is not None:
             shown[:, geometry.labels(ignore, size)] = IGNORED
         out.append(shown)

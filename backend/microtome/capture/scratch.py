@@ -1,12 +1,16 @@
-"""Arrays that grow with the examples: in unlinked files of the data folder, mapped, so that memory need not grow with them.
+"""Arrays that grow with the examples: a fixed amount of them in memory, all others in unlinked files of the data folder, mapped.
 
-The system keeps what is hot in memory and writes out the rest; a process that dies leaves nothing behind.
+Pages of a new file cost several times what pages cost that the process has used before, so small questions stay in memory. For
+large ones memory does not grow with the examples: the system keeps what is hot of the files and writes out the rest. A process
+that dies leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,10 @@ from microtome.core.errors import DiskFull
 from microtome.core.settings import settings
 
 _MOST = 32 * 2**30
+#: Bytes of scratch arrays of this process that are in memory, at most.
+_MEMORY = 256 * 2**20
+_lock = threading.RLock()  # a finaliser may run in the middle of its own thread
+_used = 0
 
 
 def scratch_folder() -> Path:
@@ -32,15 +40,30 @@ def scratch_budget() -> int:
 
 
 def scratch_array(shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
-    """A zeroed array in a file that has no name and vanishes with the array.
+    """An array with undefined contents, in memory or in a file that has no name and vanishes with the array.
 
     Raises:
         DiskFull: there is no room. Space is reserved now: writing to a mapped file on a full disk would kill the process.
     """
-    count = int(np.prod(shape))
-    size = count * np.dtype(dtype).itemsize
-    if size == 0:
-        return np.zeros(shape, dtype)
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if not _take(size):
+        return _mapped(shape, dtype, size)
+    array = np.empty(shape, dtype)
+    weakref.finalize(array, _take, -size)
+    return array
+
+
+def _take(size: int) -> bool:
+    """Count bytes as used, or as free again where negative; False if they are more than memory may hold."""
+    global _used
+    with _lock:
+        if _used + size > _MEMORY:
+            return False
+        _used += size
+        return True
+
+
+def _mapped(shape: tuple[int, ...], dtype: Any, size: int) -> npt.NDArray[Any]:
     folder = scratch_folder()
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
@@ -52,4 +75,4 @@ def scratch_array(shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
                 f"The activations of this pass need {size / 1e9:.1f} GB in {folder}, and the disk is full. Free some space, choose "
                 "fewer layers, limit the images with max_examples, or point MICROTOME_DATA_DIR to a larger disk."
             ) from None
-        return np.memmap(file, dtype, "r+", shape=shape)
+        return np.asarray(np.memmap(file, dtype, "r+", shape=shape))

@@ -130,9 +130,9 @@ class Shard:
     def _room(model: Model, piece: Piece, count: int) -> _Kept:
         layer = model.layers[piece.layer]
         return _Kept(
-            np.asarray(scratch_array((count, piece.units, layer.height, layer.width), np.float32)),
-            np.asarray(scratch_array((piece.units, count), np.float32)),
-            np.asarray(scratch_array((piece.units, count), np.int32)),
+            scratch_array((count, piece.units, layer.height, layer.width), np.float32),
+            scratch_array((piece.units, count), np.float32),
+            scratch_array((piece.units, count), np.int32),
             Look(piece.units),
         )
 

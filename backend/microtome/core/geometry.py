@@ -15,6 +15,14 @@ import numpy.typing as npt
 from PIL import Image
 
 
+def _steps(places: npt.NDArray[np.int64]) -> slice | npt.NDArray[np.int64]:
+    """Places along an axis, as a slice where they are evenly spaced: that is some ten times faster to take."""
+    step = int(places[1] - places[0]) if len(places) > 1 else 1
+    if step > 0 and (np.diff(places) == step).all():
+        return slice(int(places[0]), int(places[-1]) + 1, step)
+    return places
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """Resize (``exact`` to height x width, or ``shortest`` edge to ``height``), then centre crop to ``input``.
@@ -51,20 +59,20 @@ class Geometry:
         sy, sx = height / tall, width / wide
         return left * sx, top * sy, (left + self.input[1]) * sx, (top + self.input[0]) * sy
 
-    def labels(self, maps: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
+    def labels(self, maps: npt.NDArray[Any], size: tuple[int, int], outside: int = 0) -> npt.NDArray[Any]:
         """[..., H, W] labels through the same transform, nearest neighbour, at ``size`` over the model's input.
 
-        Positions outside the source (padding) become 0.
+        Positions that no source pixel covers (padding) become ``outside``.
         """
         height, width = maps.shape[-2:]
         left, top, right, bottom = self.box(height, width)
         y = np.floor(top + (np.arange(size[0]) + 0.5) * (bottom - top) / size[0]).astype(np.int64)
         x = np.floor(left + (np.arange(size[1]) + 0.5) * (right - left) / size[1]).astype(np.int64)
         inside_y, inside_x = (y >= 0) & (y < height), (x >= 0) & (x < width)
-        taken = maps[..., y.clip(0, height - 1)[:, None], x.clip(0, width - 1)[None, :]]
+        taken = maps[..., _steps(y.clip(0, height - 1)), :][..., _steps(x.clip(0, width - 1))]
         if inside_y.all() and inside_x.all():
-            return taken
-        return np.where(inside_y[:, None] & inside_x[None, :], taken, np.zeros((), maps.dtype))
+            return np.array(taken)
+        return np.where(inside_y[:, None] & inside_x[None, :], taken, np.array(outside, maps.dtype))
 
     def view(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """What the model sees, for people: uint8 [h, w, 3] at the input size, bilinear, padding black."""

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 from sqlalchemy import delete, select, update
 
+from microtome.core.machine import keep_freed_memory, return_memory
 from microtome.core.settings import Settings
 from microtome.engine import manifest
 from microtome.engine.execute import Heartbeat, Worker
@@ -25,6 +26,8 @@ from microtome.store.blobs import insert_ignore
 
 log = structlog.get_logger("microtome.worker")
 IDLE = 0.08
+#: Seconds without work after which freed memory is returned to the system.
+RESTED = 30.0
 GONE_AFTER = 20.0
 
 
@@ -102,10 +105,16 @@ class WorkerProcess:
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C reaches the whole group; the server decides
         log.info("ready", worker=self.worker.owner)
+        worked: float | None = None  # when; None once the memory is returned
         while True:
             try:
-                if not self.worker.step():
-                    time.sleep(IDLE)
+                if self.worker.step():
+                    worked = time.monotonic()
+                    continue
+                time.sleep(IDLE)
+                if worked is not None and time.monotonic() - worked > RESTED:
+                    return_memory()
+                    worked = None
             except Exception as error:  # the database may be away for a moment
                 log.error("queue", trace="".join(traceback.format_exception(error, limit=-20)))
                 time.sleep(1)
@@ -116,6 +125,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workshop", help="module:function that makes another workshop (tests)")
     arguments = parser.parse_args()
+    keep_freed_memory()
     settings = Settings()
     workshop = None
     if arguments.workshop:

@@ -48,7 +48,7 @@ class Compiled:
         kernels.third_digits(*_cells(maps), table, second, bounds, counts)
 
     def histogram(self, maps: Floats, low: Floats, scale: Floats, counts: Counts) -> None:
-        kernels.histogram(maps, low, scale, counts)
+        kernels.histogram(_cells(maps)[0], low, scale, counts)
 
     def tally(self, maps: Floats, thresholds: Floats, labels: LabelCodes, unit_bins: Counts, shared_bins: Counts) -> None:
         rows, columns = axis(maps.shape[2], labels.codes.shape[1]), axis(maps.shape[3], labels.codes.shape[2])

@@ -123,16 +123,24 @@ def descend(counts, slot, left, digit, above):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def histogram(maps, low, scale, counts):  # type: ignore[no-untyped-def]
-    """Counts of float32 [B, units, h, w] in equal bins from ``low`` [units]; ``scale`` is bins per unit of activation."""
-    images, units, height, width = maps.shape
-    last = counts.shape[1] - 1
+def histogram(values, low, scale, counts):  # type: ignore[no-untyped-def]
+    """Counts of float32 [B, units, cells] in equal bins from ``low`` [units]; ``scale`` is bins per unit of activation."""
+    images, units, cells = values.shape
+    last = np.int32(counts.shape[1] - 1)
     for u in numba.prange(units):
+        places = np.empty(cells + 1, np.int32)
+        # Neighbours in a map often share a bin; two tables, so that one count need not wait for the one before.
+        twins = np.zeros((2, last + 1), np.int32)
         for i in range(images):
-            for y in range(height):
-                for x in range(width):
-                    place = int((maps[i, u, y, x] - low[u]) * scale[u])
-                    counts[u, np.uint64(min(max(place, 0), last))] += 1
+            for c in range(cells):
+                places[c] = min(max(np.int32((values[i, u, c] - low[u]) * scale[u]), np.int32(0)), last)
+            for c in range(0, cells - 1, 2):
+                twins[0, np.uint64(places[c])] += np.int32(1)
+                twins[1, np.uint64(places[c + 1])] += np.int32(1)
+            if cells % 2:
+                twins[0, np.uint64(places[cells - 1])] += np.int32(1)
+        for bin_ in range(last + 1):
+            counts[u, bin_] += twins[0, bin_] + twins[1, bin_]
 
 
 @numba.njit(inline="always")
@@ -208,38 +216,37 @@ def tally(maps, thresholds, codes, members, offsets, row_first, row_weight, col_
         base = np.int32(max(first - 1, -2147483648))
         up = np.uint32(shift)
         lift = (np.uint32(1) << up) - np.uint32(1)
-        tops = np.empty(height, np.float32)
+        hit, low_hit = np.empty((height, width + 1), np.uint8), np.empty(width + 1, np.uint8)
         cells = np.empty(width, np.int64)
-        values, where = np.empty(size, np.float32), np.empty(size, np.uint32)
+        values, where = np.empty(size + 1, np.float32), np.empty(size + 1, np.uint32)
         bits = values.view(np.int32)
-        places = np.empty(size, np.uint32)
+        places, rows = np.empty(size + 1, np.uint32), np.empty(size + 1, np.uint32)
+        touched = np.empty(most + 2, np.uint32)
         local = np.zeros((most + 1) * stride, np.uint32)  # small enough for the cache, unlike the whole table
         for i in range(images):
-            top = maps[i, u, 0, 0]
+            hits = np.uint32(0)
             for y in range(height):
-                best = maps[i, u, y, 0]
-                for x in range(1, width):
-                    best = max(best, maps[i, u, y, x])
-                tops[y] = best
-                top = max(top, best)
-            if not _reaches(top, lowest):
+                for x in range(width):
+                    reached = np.uint8(_reaches(maps[i, u, y, x], lowest))
+                    hit[y, x] = reached
+                    hits += np.uint32(reached)
+                hit[y, width] = 0
+            if hits == 0:
                 continue
             n = np.uint64(0)
             for a in range(height):
                 b = min(a + 1, height - 1)
-                if not _reaches(max(tops[a], tops[b]), lowest):
-                    continue
-                reached = 0
+                for x in range(width + 1):
+                    low_hit[x] = hit[a, x] | hit[b, x]
+                found = np.uint64(0)
                 for c in range(width):
-                    d = min(c + 1, width - 1)
-                    corner = max(max(maps[i, u, a, c], maps[i, u, a, d]), max(maps[i, u, b, c], maps[i, u, b, d]))
-                    cells[reached] = c
-                    reached += int(_reaches(corner, lowest))
-                if reached == 0:
+                    cells[found] = c
+                    found += np.uint64(low_hit[c] | low_hit[c + 1])
+                if found == 0:
                     continue
                 for y in range(row_first[a], row_first[a + 1]):
                     f = row_weight[y]
-                    for j in range(reached):
+                    for j in range(found):
                         c = cells[j]
                         d = min(c + 1, width - 1)
                         left = maps[i, u, a, c] * (one - f) + maps[i, u, b, c] * f
@@ -250,15 +257,15 @@ def tally(maps, thresholds, codes, members, offsets, row_first, row_weight, col_
                         count = np.uint64(col_first[c + 1]) - start
                         for k in range(count):
                             g = col_weight[start + k]
-                            values[n + k] = left * (one - g) + right * g
-                            where[n + k] = np.uint32(codes[i, y, start + k]) * np.uint32(stride)
-                        n += count
+                            value = left * (one - g) + right * g
+                            values[n], rows[n] = value, np.uint32(codes[i, y, start + k]) * np.uint32(stride)
+                            n += np.uint64(value > lowest)  # written always, kept if above the lowest: no branch to mispredict
             if crowded:
                 for k in range(n):
-                    bin_ = 0
+                    bin_ = 1
                     while bin_ < points and values[k] > limits[bin_]:
                         bin_ += 1
-                    where[k] += np.uint32(bin_)
+                    where[k] = rows[k] + np.uint32(bin_)
             else:
                 for k in range(n):
                     key = bits[k] ^ ((bits[k] >> np.int32(31)) & np.int32(0x7FFFFFFF))
@@ -267,27 +274,27 @@ def tally(maps, thresholds, codes, members, offsets, row_first, row_weight, col_
                 for k in range(n):
                     place = np.uint64(places[k])
                     both = bins[place]
-                    where[k] += (both >> np.uint32(16)) if values[k] > inside[place] else (both & np.uint32(0xFFFF))
+                    where[k] = rows[k] + ((both >> np.uint32(16)) if values[k] > inside[place] else (both & np.uint32(0xFFFF)))
+            found = np.uint64(0)
             for k in range(n):
-                local[where[k]] += np.uint32(1)
-            begin = offsets[i]
-            kinds = offsets[i + 1] - begin
-            for k in range(kinds):
-                row = np.uint64((k + 1) * stride + 1)
-                some = np.uint32(0)
-                for g in range(np.uint64(points)):
-                    some += local[row + g]
-                if some == 0:
-                    continue
-                for g in range(np.uint64(points)):
-                    unit_bins[u, g] += local[row + g]
-                for la in range(layers):
-                    member = members[begin + k, la]
-                    if member != 0:  # "nothing" is no concept
-                        for g in range(np.uint64(points)):
-                            shared_bins[u, member - 1, g] += local[row + g]
-            for k in range((kinds + 1) * stride):
-                local[k] = 0
+                row = np.uint64(rows[k])
+                touched[found] = rows[k]
+                found += np.uint64(local[row] == 0)
+                local[row] = 1  # the first place of a row says that it was touched
+                local[np.uint64(where[k])] += np.uint32(1)
+            for r in range(found):
+                row = np.uint64(touched[r])
+                if row > 0:  # ignored positions count nowhere
+                    k = offsets[i] + np.int64(row) // stride - 1
+                    for g in range(np.uint64(points)):
+                        unit_bins[u, g] += local[row + np.uint64(1) + g]
+                    for la in range(layers):
+                        member = members[k, la]
+                        if member != 0:  # "nothing" is no concept
+                            for g in range(np.uint64(points)):
+                                shared_bins[u, member - 1, g] += local[row + np.uint64(1) + g]
+                for g in range(np.uint64(stride)):
+                    local[row + g] = 0
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)

@@ -57,7 +57,8 @@ def allowed_above(quantile: float, count: int) -> int:
 
 def _counters(units: int, slots: int, digits: int, total: int) -> npt.NDArray[Any]:
     """Zeros to count up to ``total`` in, no wider than needed: there are many of them."""
-    return np.zeros((units, slots, digits), np.int32 if total < 2**31 else np.int64)
+    width = np.int16 if total < 2**15 else np.int32 if total < 2**31 else np.int64
+    return np.zeros((units, slots, digits), width)
 
 
 class SecondDigits:
@@ -131,6 +132,7 @@ def select(tops: Ints, grid: tuple[float, ...], count_second: Callable, count_th
     deep = _slots(first, middle)
     second = np.full(seconds.counts.shape, NONE, np.uint8)
     second[row, slot, middle] = deep
+    bounds = _floats(((first << DIGITS[1]) | middle).min(axis=1) << DIGITS[2])
     thirds = count_third(ThirdDigits(table, second, bounds, int(deep.max(initial=0)) + 1, total))
 
     kernels.descend(thirds.counts, deep, left, last, above)

@@ -171,8 +171,8 @@ class ClusterShards:
         return sum(self._ask("merged", "areas", concepts), ConceptAreas(np.zeros(concepts, np.int64), 0))
 
     def peaks(self, piece: Piece) -> tuple[Floats, npt.NDArray[np.int32]]:
-        values = np.asarray(scratch_array((piece.units, self._examples), np.float32))
-        sites = np.asarray(scratch_array((piece.units, self._examples), np.int32))
+        values = scratch_array((piece.units, self._examples), np.float32)
+        sites = scratch_array((piece.units, self._examples), np.int32)
         for (start, stop), found in self._ask_each("peaks", {b: (piece,) for b in self._blocks}):
             values[:, start:stop], sites[:, start:stop] = found
         return values, sites
@@ -211,7 +211,7 @@ class ClusterShards:
         counts = np.zeros(self._examples + 1, np.int64)
         for (start, stop), found in self._ask_each("labels", {b: () for b in self._blocks}):
             if codes is None:
-                codes = np.asarray(scratch_array((self._examples, *found.codes.shape[1:]), found.codes.dtype))
+                codes = scratch_array((self._examples, *found.codes.shape[1:]), found.codes.dtype)
             codes[start:stop] = found.codes
             counts[start + 1 : stop + 1] = np.diff(found.offsets)
             members[start, stop] = found.members

@@ -54,10 +54,13 @@ class Station:
                 os.environ[name] = value
         # before numba and torch are imported: their pools are as large as they find the machine to be
         os.environ |= {"MICROTOME_THREADS": str(cpus), "NUMBA_NUM_THREADS": str(cpus), "OMP_NUM_THREADS": str(cpus)}
+        from microtome.core.machine import keep_freed_memory
         from microtome.core.settings import settings
         from microtome.engine.probes import OpenProbes
         from microtome.engine.residency import Residency, default_budget
         from microtome.engine.workshop import Workshop
+
+        keep_freed_memory()
 
         values = settings()
         workshop = Workshop(values)
