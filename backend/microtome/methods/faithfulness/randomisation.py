@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from microtome.core.errors import InvalidInput
+from microtome.core.keys import sha256
 from microtome.methods.faithfulness.order import Floats
 from microtome.models.model import Model
 
@@ -28,16 +29,16 @@ FAILS = 0.7
 def randomised(model: Model, seed: int, parameters: Collection[str] | None = None) -> Model:
     """A copy of a model with weights drawn anew: all of them, or the named ``parameters`` of the network.
 
-    Normal with the mean and the deviation of each tensor, in order of their names, so that a seed gives one network. Buffers (the
-    running statistics of batch norms) stay. The copy has a hash of its own.
+    Normal with the mean and the deviation of each tensor; seed and name of a tensor give its values, whatever else is drawn. Buffers
+    (the running statistics of batch norms) stay. The copy has a hash of its own.
     """
     other = copy.copy(model)
     other.network = copy.deepcopy(model.network)
-    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, tensor in sorted(other.network.named_parameters()):
+        for name, tensor in other.network.named_parameters():
             if parameters is not None and name not in parameters:
                 continue
+            generator = torch.Generator().manual_seed(int(sha256(f"{seed}/{name}".encode())[:15], 16))
             drawn = torch.randn(tensor.shape, generator=generator).to(tensor)
             spread = tensor.std(correction=0)
             tensor.copy_(tensor.mean() + drawn * spread)
