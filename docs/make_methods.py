@@ -24,18 +24,48 @@ def allowed(schema: dict[str, Any]) -> str:
     return f"{one.get('type', 'any')}{bounds}"
 
 
+#: Sections of a method's docstring that get a heading of their own on its page.
+SECTIONS = ("Formula", "Known failures")
+
+
+def prose(doc: str) -> list[str]:
+    """The lines of a docstring, its sections as headings with their text moved to the margin."""
+    lines: list[str] = []
+    inside = False
+    for line in inspect.cleandoc(doc).splitlines():
+        heading = next((s for s in SECTIONS if line == f"{s}:"), None)
+        if heading:
+            inside = True
+            lines += [f"## {heading}", ""]
+        else:
+            lines.append(line.removeprefix("    ") if inside else line)
+    return lines
+
+
+def cost(spec: MethodSpec) -> str:
+    """What one answer costs, in words, from the cost model and, for attribution methods, from the method itself."""
+    if spec.passes is not None:
+        passes = spec.passes(spec.params())
+        return f"about {passes:g} forward passes for a map as asked for by default (a backward pass counts as two), the evidence apart"
+    per = " per image of the probe set" if spec.cost.per_probe else ""
+    times = f" x `{spec.cost.times}`" if spec.cost.times else ""
+    return f"{spec.cost.passes:g} forward passes{times}{per}{' behind the layer' if spec.cost.after_layer else ''}"
+
+
 def page(spec: MethodSpec) -> str:
     """The Markdown page of one method."""
     lines = [
-        f"# {spec.title}", "", f"*{spec.question}*", "", inspect.cleandoc(spec.function.__doc__ or ""), "",
-        "| | |", "|---|---|", f"| id | `{spec.id}` |", f"| version | {spec.version} |",
+        f"# {spec.title}", "", f"*{spec.question}*", "", *prose(spec.function.__doc__ or ""), "",
+        "## Details", "", "| | |", "|---|---|", f"| id | `{spec.id}` |", f"| version | {spec.version} |",
         f"| asked of | {', '.join(f'`{s}`' for s in spec.subjects)} |",
     ]  # fmt: skip
     if spec.optional_subjects:
         lines.append(f"| may be given | {', '.join(f'`{s}`' for s in spec.optional_subjects)} |")
     if spec.builds_on:
         lines.append(f"| builds on | {', '.join(f'[{b}]({b}.md)' for b in spec.builds_on)} |")
-    lines += [f"| returns | {', '.join(f'`{r}`' for r in spec.returns)} |", f"| source | {spec.cite} |", ""]
+    lines += [
+        f"| returns | {', '.join(f'`{r}`' for r in spec.returns)} |", f"| cost | {cost(spec)} |", f"| source | {spec.cite} |", "",
+    ]  # fmt: skip
     properties = spec.params.model_json_schema().get("properties", {})
     if properties:
         lines += ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]

@@ -14,7 +14,7 @@ from microtome.core.context import SilentContext
 from microtome.core.errors import InvalidInput, RunCancelled
 from microtome.methods.contract import MethodSpec
 from microtome.methods.registry import methods
-from microtome.results import KINDS
+from microtome.results import KINDS, Result
 from tests import micro
 
 ALL = list(methods().values())
@@ -50,16 +50,29 @@ def run_of(spec: MethodSpec, family: str, run: SilentContext | None = None) -> d
     return dict(run.published) if spec.partition else {"": results}
 
 
+def timeless(result: Result) -> dict[str, Any]:
+    """The document without what was timed: facts in seconds."""
+    document = json.loads(result.model_dump_json())
+    if "facts" in document:
+        document["facts"] = {k: v for k, v in document["facts"].items() if not k.endswith("seconds")}
+    return document
+
+
 @pytest.mark.parametrize("family", ["resnet", "vit"])
 @pytest.mark.parametrize("spec", ALL, ids=ids)
 def test_returns_what_it_says_and_is_deterministic(spec: MethodSpec, family: str) -> None:
-    first, again = run_of(spec, family), run_of(spec, family)
+    try:
+        first, again = run_of(spec, family), run_of(spec, family)
+    except InvalidInput as refusal:
+        # Some methods are defined for some networks only: they may refuse the others, by name, never all.
+        assert (refusal.field, family) == ("model", "vit"), refusal.detail
+        return
     assert first
     for part, results in first.items():
         assert {r.kind for r in results.values()} <= set(spec.returns)
         for name, result in results.items():
             other = again[part][name]
-            assert result.model_dump_json() == other.model_dump_json()
+            assert timeless(result) == timeless(other)
             for array, values in result.arrays.items():
                 np.testing.assert_array_equal(values, other.arrays[array])
 

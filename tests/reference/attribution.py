@@ -48,3 +48,60 @@ def occlusion(inputs: torch.Tensor, fill: torch.Tensor, logit_of: Callable[[torc
             total[y : y + window, x : x + window] += whole - logit_of(covered)
             times[y : y + window, x : x + window] += 1
     return total / times
+
+
+def smoothgrad(
+    inputs: torch.Tensor, logit_of: Callable[[torch.Tensor], torch.Tensor], noise: list[torch.Tensor], share: float, average: str
+) -> np.ndarray:
+    """Gradients at one noisy image after another; magnitudes summed over colours at the end."""
+    spread = share * float(inputs[0].max() - inputs[0].min())
+    gradients = []
+    for draw in noise:
+        leaf = (inputs[:1] + spread * draw).requires_grad_(True)
+        gradients.append(torch.autograd.grad(logit_of(leaf), leaf)[0][0].double().numpy())
+    stack = np.stack(gradients)
+    out = {"gradient": stack.mean(0), "square": (stack**2).mean(0), "variance": stack.var(0)}[average]
+    return np.abs(out).sum(0)
+
+
+def gradient_shap(
+    inputs: torch.Tensor, logit_of: Callable[[torch.Tensor], torch.Tensor], bases: torch.Tensor, at: torch.Tensor,
+    noise: list[torch.Tensor], share: float,
+) -> np.ndarray:  # fmt: skip
+    """One sample after another: baselines in turn, each with its own noise and place."""
+    spread = share * float(inputs[0].max() - inputs[0].min())
+    total = np.zeros(tuple(inputs.shape[2:]))
+    for k, draw in enumerate(noise):
+        end, base = inputs[:1] + spread * draw, bases[k % len(bases)]
+        leaf = (base + at[k] * (end - base)).requires_grad_(True)
+        gradient = torch.autograd.grad(logit_of(leaf), leaf)[0]
+        total += ((end - base) * gradient)[0].sum(0).double().numpy() / len(noise)
+    return total
+
+
+def fullgrad(network: torch.nn.Module, inputs: torch.Tensor, target: int, size: tuple[int, int]) -> np.ndarray:
+    """FullGrad without rescaling of a network of modules, by giving every bias a copy per site and differentiating by it."""
+    terms: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def spread(module: torch.nn.Module, _: object, out: torch.Tensor) -> torch.Tensor:
+        if isinstance(module, torch.nn.BatchNorm2d):
+            bias = module.bias - module.running_mean / torch.sqrt(module.running_var + module.eps) * module.weight
+        else:
+            bias = module.bias
+        copy = bias.detach().view(1, -1, 1, 1).expand_as(out).clone().requires_grad_(True)
+        terms.append((copy, out))
+        return out - copy.detach() + copy
+
+    kinds = (torch.nn.Conv2d, torch.nn.BatchNorm2d)
+    handles = [m.register_forward_hook(spread) for m in network.modules() if isinstance(m, kinds) and m.bias is not None]
+    leaf = inputs[:1].clone().requires_grad_(True)
+    try:
+        logit = network(leaf)[0, target]
+    finally:
+        for handle in handles:
+            handle.remove()
+    gradients = torch.autograd.grad(logit, [leaf, *(copy for copy, _ in terms)])
+    total = (gradients[0] * leaf)[0].abs().sum(0).detach().double().numpy()
+    for gradient, (copy, _) in zip(gradients[1:], terms, strict=True):
+        total = total + upsample((gradient * copy)[0].abs().sum(0).detach().double().numpy(), size)
+    return total

@@ -91,6 +91,8 @@ class MethodSpec:
     batch: Batch | None = None
     #: Attribution methods: ``explain(call, params) -> Attribution``, the bare map (methods/attribution/explain.py).
     explain: Callable[..., Any] | None = None
+    #: ... and the forward passes that one map costs with given parameters, a backward pass counted as two.
+    passes: Callable[[Any], float] | None = None
 
     def parse(self, params: Mapping[str, Any]) -> MethodParams:
         """Parameters with defaults filled in.

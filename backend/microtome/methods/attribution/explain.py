@@ -7,6 +7,7 @@ call it again, on noisy inputs or on a network with other weights.
 from __future__ import annotations
 
 import base64
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ class Call:
     Attributes:
         inputs: [B, 3, H, W], preprocessed, on the model's device.
         targets: one per row.
+        neighbours: other images of the set that the example is of, for methods that compare with them; None for an upload.
     """
 
     model: Model
@@ -50,6 +52,7 @@ class Call:
     targets: Sequence[Target]
     run: RunContext
     seed: int
+    neighbours: Callable[[int], Tensor] | None = None
 
     def groups(self) -> list[list[int]]:
         """Rows that explain the same image: what is asked of it can be read off the same forward passes."""
@@ -111,7 +114,9 @@ def attribution(
             inputs = model.inputs([example.image])
             chosen = targets_of(model, inputs, targets)
             run.check()
-            call = Call(model, inputs.expand(len(chosen), -1, -1, -1), chosen, run, params.seed)
+            call = Call(
+                model, inputs.expand(len(chosen), -1, -1, -1), chosen, run, params.seed, neighbours_of(model, example, params.seed)
+            )  # fmt: skip
             began = time.monotonic()
             answer = explain(call, params)
             seconds = time.monotonic() - began
@@ -126,9 +131,23 @@ def attribution(
             returns=(ImageMap, Curves, Scorecard), params=params, example_params=example_params, interactive=True, cite=cite, cost=cost,
             version=f"{version}.{EVIDENCE_VERSION}",
         )(function)  # fmt: skip
-        return replace(spec, explain=explain)
+        return replace(spec, explain=explain, passes=passes)
 
     return declare
+
+
+def neighbours_of(model: Model, example: Example, seed: int) -> Callable[[int], Tensor] | None:
+    """``count -> [at most count, 3, H, W]``: inputs of other images of the example's set, drawn by ``seed`` without repetition."""
+    probe, index = example.probe, example.index
+    if probe is None or index is None or len(probe) < 2:
+        return None
+
+    def draw(count: int) -> Tensor:
+        # Positions among the other images, so that the draw takes a look at no more of them than are wanted.
+        places = random.Random(seed).sample(range(len(probe) - 1), min(count, len(probe) - 1))
+        return model.inputs([probe.image(place + (place >= index)) for place in places])
+
+    return draw
 
 
 def _image_map(call: Call, answer: Attribution, title: str, quantity: str, signed: bool) -> ImageMap:

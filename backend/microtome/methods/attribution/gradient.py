@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,19 @@ from microtome.methods.attribution.target import numbers
 
 #: (rows, samples), both int64 [n] -> float32 [n, 3, H, W]
 Points = Callable[[Tensor, Tensor], Tensor]
+Taken = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+Colours = Literal["max", "sum", "norm", "signed"]
+
+
+def over_colours(gradient: Tensor, colours: Colours) -> Tensor:
+    """float32 [B, H, W] of [B, 3, H, W]: largest magnitude, sum of magnitudes, Euclidean norm, or the plain sum with its sign."""
+    if colours == "signed":
+        return gradient.sum(1).float()
+    if colours == "norm":
+        return gradient.double().norm(dim=1).float()
+    return (gradient.abs().amax(1) if colours == "max" else gradient.abs().sum(1)).float()
 
 
 def gradient_at(call: Call, points: Tensor, rows: Tensor) -> Tensor:
@@ -34,31 +48,28 @@ def input_gradients(call: Call, passing: Callable[[], AbstractContextManager[obj
     return out
 
 
-def sampled_gradients(
-    call: Call, rows: list[int], samples: int, points: Points, factor: Points | None = None, *, square: bool = False
-) -> Tensor:
-    """float64 [len(rows), 3, H, W]: sum over samples of factor x gradient at points.
+def sampled_gradients(call: Call, rows: list[int], samples: int, points: Points, taken: Taken | None = None) -> Tensor:
+    """float64 [len(rows), channels, H, W]: sum over samples of the gradient at points, or of what is taken of it.
 
     Samples of all rows are walked in one line, in pieces of :data:`BATCH`: ``samples`` cost as many images forward and backward,
     whatever their number, and memory stays that of one piece.
 
     Args:
         points: where the gradient is taken, by row of the call and number of the sample.
-        factor: what it is multiplied with, broadcast to [n, 3, H, W]; 1 if None.
-        square: sum squares of the gradient instead (VarGrad and SmoothGrad-squared).
+        taken: what is summed, of (gradients float64 [n, 3, H, W], rows, samples); the gradient itself if None.
     """
+    device = call.inputs.device
     places = torch.tensor(rows).repeat_interleave(samples)
-    slots = torch.arange(len(rows)).repeat_interleave(samples).to(call.inputs.device)
-    numbers_ = torch.arange(samples).repeat(len(rows))
-    total = torch.zeros(len(rows), *call.inputs.shape[1:], dtype=torch.float64, device=call.inputs.device)
+    slots = torch.arange(len(rows)).repeat_interleave(samples).to(device)
+    order = torch.arange(samples).repeat(len(rows))
+    total: Tensor | None = None
     for start, end in portions(len(places), BATCH):
         call.run.check()
         call.run.progress(start, len(places), "steps")
-        own, sample = places[start:end], numbers_[start:end]
-        gradient = gradient_at(call, points(own, sample), own).double()
-        if square:
-            gradient = gradient.square()
-        if factor is not None:
-            gradient = gradient * factor(own, sample).double()
-        total.index_add_(0, slots[start:end], gradient)
+        own, sample = places[start:end], order[start:end]
+        found = gradient_at(call, points(own, sample), own).double()
+        found = found if taken is None else taken(found, own, sample)
+        total = torch.zeros(len(rows), *found.shape[1:], dtype=torch.float64, device=device) if total is None else total
+        total.index_add_(0, slots[start:end], found)
+    assert total is not None
     return total

@@ -52,10 +52,10 @@ def integrate(call: Call, rows: list[int], baselines: Tensor, rule: Quadrature, 
         base = baselines[sample // steps, own]
         return base + at[sample % steps] * (call.inputs[own] - base)
 
-    def factor(own: Tensor, sample: Tensor) -> Tensor:
-        return (call.inputs[own] - baselines[sample // steps, own]).double() * share[sample % steps]
+    def taken(gradient: Tensor, own: Tensor, sample: Tensor) -> Tensor:
+        return gradient * (call.inputs[own] - baselines[sample // steps, own]).double() * share[sample % steps]
 
-    return sampled_gradients(call, rows, steps * count, points, factor)
+    return sampled_gradients(call, rows, steps * count, points, taken)
 
 
 def outputs(call: Call, inputs: Tensor) -> Tensor:

@@ -1,0 +1,97 @@
+"""Expected gradients, and gradient SHAP, which adds noise: both average over baselines from a set of images."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from microtome.methods.attribution.baseline import baseline_input, drawn
+from microtome.methods.attribution.explain import Attribution, Call, ExplainParams, attribution
+from microtome.methods.attribution.gradient import sampled_gradients
+from microtome.methods.attribution.integrated_gradients import outputs
+from microtome.methods.attribution.smoothgrad import noise_of
+from microtome.methods.contract import Cost
+
+
+class Params(ExplainParams):
+    samples: int = Field(64, ge=2, le=4096, description="Pairs of a baseline and a place on the way from it.")
+    references: int = Field(16, ge=1, le=256, description="Other images of the set that serve as baselines.")
+
+
+def references_of(call: Call, count: int) -> tuple[Tensor, str]:
+    """Baselines [n, 3, H, W], and what they are.
+
+    An upload belongs to no set of images; then they are images of uniform colour noise, and the note says so.
+    """
+    if call.neighbours is not None:
+        found = call.neighbours(count)
+        return found, f"{len(found)} other images of the set"
+    noise = [baseline_input(call.model, call.inputs[:1], "noise", call.seed + 1 + i) for i in range(count)]
+    return torch.cat(noise), f"{count} images of colour noise, since the image belongs to no set"
+
+
+def expected(call: Call, samples: int, references: int, noise: float) -> Attribution:
+    """Mean over samples of (x + noise - b) times the gradient at b + a (x + noise - b)."""
+    bases, what = references_of(call, references)
+    # One place in each of as many equal parts of the way (less variance than free draws), in random order over the baselines.
+    generator = torch.Generator().manual_seed(call.seed)
+    at = (torch.arange(samples) + torch.rand(samples, generator=generator)) / samples
+    at = at[torch.randperm(samples, generator=generator)].to(call.inputs.device).view(-1, 1, 1, 1)
+    deviation = noise_of(call, noise) if noise else None
+
+    def way(own: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
+        base = bases[sample % len(bases)]
+        end = call.inputs[own]
+        if deviation is not None:
+            end = end + torch.stack([drawn(end, call.seed, int(i)) for i in sample]) * deviation[own]
+        return base, end - base
+
+    def points(own: Tensor, sample: Tensor) -> Tensor:
+        base, difference = way(own, sample)
+        return base + at[sample] * difference
+
+    def taken(gradient: Tensor, own: Tensor, sample: Tensor) -> Tensor:
+        return gradient * way(own, sample)[1].double()
+
+    rows = list(range(len(call.targets)))
+    maps = sampled_gradients(call, rows, samples, points, taken).sum(1) / samples
+    uses = torch.bincount(torch.arange(samples) % len(bases), minlength=len(bases)).double().to(maps.device) / samples
+    parts = []
+    for target in call.targets:
+        one = Call(call.model, bases, [target] * len(bases), call.run, call.seed)
+        parts.append(float(outputs(one, bases) @ uses))
+    ends = outputs(call, call.inputs).tolist()
+    totals = maps.sum((1, 2)).tolist()
+    completeness = [
+        {"total": t, "expected": end - start, "gap": abs(t - end + start), "steps": float(samples)}
+        for t, end, start in zip(totals, ends, parts, strict=True)
+    ]
+    return Attribution(maps.float(), completeness, {"baselines": what}, f"Baselines: {what}.")
+
+
+@attribution(
+    "expected-gradients",
+    title="Expected Gradients",
+    params=Params,
+    example_params=Params(samples=4, references=2),
+    cite="Erion et al. 2021, arXiv:1906.10670",
+    quantity="{} per pixel",
+    cost=Cost(passes=3.0, times="samples"),
+    passes=lambda p: 3.0 * p.samples,
+)
+def expected_gradients(call: Call, params: Params) -> Attribution:
+    """Integrated gradients with other images of the set as baselines: one place on the way from one of them per sample.
+
+    The map adds up, in expectation, to the target's difference between the image and the mean over the baselines; the gap that
+    the samples leave is reported.
+
+    Formula:
+        `map_i = E over b, a of (x_i - b_i) * df(b + a (x - b)) / dx_i`, `b` from the set, `a` uniform in 0 to 1 (stratified),
+        summed over colours.
+
+    Known failures:
+        What counts as evidence depends on the other images: what all of them share gets little. Points between two images are
+        images of nothing. The Monte-Carlo gap falls only with the root of the samples.
+    """
+    return expected(call, params.samples, params.references, 0.0)
