@@ -87,6 +87,7 @@ def test_an_edge_detector_fails_and_gradients_pass(explainers: None, similarity:
         low, y, high = (found["similarity"].arrays[a] for a in ("low", "y", "high"))
         assert (low <= y + 1e-6).all()
         assert (y <= high + 1e-6).all()
+        assert found["layers"].facts["unchanged down to"] == (found["layers"].scores[-1].name if fails else None)
         if fails:
             assert y.min() == pytest.approx(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -196,6 +197,10 @@ def _results(
         "method": spec.id, "method version": spec.version, "maps": len(trained), "networks per layer": params.draws, "seed": params.seed,
         "similarity": _NAMES[params.similarity], "fails": fails, "fails from": FAILS, "layers": layers,
     }  # fmt: skip
+    if params.order == "cascading":
+        # How many layers lose their knowledge before the map shows it: guided backpropagation holds out for most of a network.
+        unchanged = list(itertools.takewhile(lambda item: not changed(float(item[2].mean())), found))
+        facts["unchanged down to"] = unchanged[-1][1] if unchanged else None
     facts |= {f"left out: {label}": f"no two maps to compare: {reason}" for label, reason in silent.items()}
     note = f"Similarity: {_NAMES[params.similarity]}. Layers are counted from the output; weights keep each tensor's mean and deviation."
     return {
