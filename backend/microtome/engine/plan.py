@@ -86,12 +86,21 @@ class Planner:
         builds_on = {r.manifest["id"]: dict(r.parts) for r in requires}
         built = [key for r in requires for key in r.keys]
         common: dict[str, Any] = {
-            "method": manifest["id"], "version": manifest["version"], "subjects": checked.hashes, "params": filled,
-            "builds_on": built,
+            "method": manifest["id"], "version": manifest["version"], "subjects": checked.hashes,
+            "params": filled | self._versions(manifest, filled), "builds_on": built,
         }  # fmt: skip
         names = checked.layers if manifest["partition"] == "layers" else [""]
         parts = [(name, result_key(**common, part=name)) for name in names]
         return Plan(manifest, checked, filled, parts, content_key(common), builds_on, requires)
+
+    def _versions(self, manifest: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, str]:
+        """Versions of the methods that parameters name: a method that is about another one is asked anew when that one changes.
+
+        Raises:
+            NotFound: there is no method of that name.
+        """
+        names = [name for name, schema in manifest["params"].get("properties", {}).items() if schema.get("format") == "method"]
+        return {f"version of {name}": self.manifests.get(params[name], f"params.{name}")["version"] for name in names}
 
     def _requirement(self, base: str, checked: Subjects) -> Plan:
         """The run whose results are built on: the newest with these subjects, else one with default parameters."""

@@ -62,8 +62,8 @@ def test_rank_correlation(maps: np.ndarray) -> None:
 
 
 def test_deletion_is_pixel_flipping_at_our_shares() -> None:
-    model = micro.load("resnet", size=32)
-    image, pixels = model.inputs([picture(32).image]), 32 * 32
+    model = micro.load("resnet", size=48)
+    image, pixels = model.inputs([picture(48).image]), 48 * 48
     map = np.random.default_rng(2).random((1, pixels))
     target, fill = class_target(model, 1), torch.full_like(image, 0.25)
     said = answers(model, image, fill, ranks(map), deletion.removals(1, pixels), [target], SilentContext())
@@ -73,12 +73,12 @@ def test_deletion_is_pixel_flipping_at_our_shares() -> None:
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             return model.forward(inputs)
 
-    step = 2
-    # Theirs flips channels one by one: those of a pixel follow each other here, and a step is two pixels of three channels.
-    each = (pixels - ranks(map).reshape(1, 1, 32, 32)) + np.array([0.3, 0.2, 0.1]).reshape(1, 3, 1, 1)
+    step = 3
+    # Theirs flips channels one by one: those of a pixel follow each other here, and a step is three pixels of three channels.
+    each = (pixels - ranks(map).reshape(1, 1, 48, 48)) + np.array([0.3, 0.2, 0.1]).reshape(1, 3, 1, 1)
     flipping = quantus.PixelFlipping(features_in_step=3 * step, perturb_baseline=0.25, **OPTIONS)
     [theirs] = flipping(model=Plain().eval(), x_batch=image.numpy(), y_batch=np.array([1]), a_batch=each, device="cpu", softmax=True)
-    theirs = np.asarray(theirs).reshape(-1)  # after 2, 4, 6 ... pixels
+    theirs = np.asarray(theirs).reshape(-1)  # after 3, 6, 9 ... pixels
     shared = [(place, count) for place, count in enumerate(counts(pixels)) if count and count % step == 0]
     assert len(shared) >= 5
     np.testing.assert_allclose(ours[[p for p, _ in shared]], theirs[[count // step - 1 for _, count in shared]], atol=1e-5)

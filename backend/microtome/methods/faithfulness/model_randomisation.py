@@ -127,6 +127,15 @@ def model_randomisation(  # type: ignore[no-untyped-def]
     Explained are the example, the first examples of the probe set, or both: the class that the trained network predicts, or the targets
     that are named. The interval is 95 % of bootstrap means over examples; over drawn networks where there is one example. A map that
     stays as it was fails: it shows the image, not the network.
+
+    Formula:
+        similarity(map on the trained network, map on the network whose tensors w of the chosen layers are mean(w) + deviation(w) z),
+        z standard normal. Spearman's rank correlation, or structural similarity, of absolute maps, averaged over examples.
+
+    Known failures:
+        A high similarity may come from what both maps show of the image (edges, black borders) and a low one from noise in a map that is
+        faithful: passing says that a map depends on the weights, not that it is right. Where a mark is drawn (0.7) is a convention.
+        Running statistics of batch norms are not drawn anew.
     """
     spec = _explainer(params.method)
     assert spec.explain is not None
