@@ -105,3 +105,48 @@ def fullgrad(network: torch.nn.Module, inputs: torch.Tensor, target: int, size: 
     for gradient, (copy, _) in zip(gradients[1:], terms, strict=True):
         total = total + upsample((gradient * copy)[0].abs().sum(0).detach().double().numpy(), size)
     return total
+
+
+def cam_weights(name: str, activation: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Weights [K, h, w] of a class activation map from activation and gradient [K, h, w], float64, site by site."""
+    units, height, width = activation.shape
+    out = np.zeros_like(activation)
+    for k in range(units):
+        total = sum(activation[k, y, x] for y in range(height) for x in range(width))
+        weight = 0.0
+        for y in range(height):
+            for x in range(width):
+                g = gradient[k, y, x]
+                if name == "grad-cam":
+                    weight += g / (height * width)
+                elif name == "xgrad-cam":
+                    weight += activation[k, y, x] / total * g if total else 0.0
+                elif name == "grad-cam-plus-plus":
+                    below = 2 * g**2 + total * g**3
+                    weight += (g**2 / below if below else 0.0) * max(g, 0.0)
+                elif name == "layer-cam":
+                    out[k, y, x] = max(g, 0.0)
+        if name != "layer-cam":
+            out[k] = weight
+    return out
+
+
+def layer_and_gradient(
+    network: torch.nn.Module, module: torch.nn.Module, forward: Callable[[], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A module's output and the gradient of ``forward()`` there, by retaining it."""
+    kept: list[torch.Tensor] = []
+
+    def hook(_: torch.nn.Module, __: object, output: object) -> None:
+        tensor = output[0] if isinstance(output, tuple) else output
+        kept.append(tensor)  # type: ignore[arg-type]
+        kept[0].requires_grad_(True) if kept[0].is_leaf else kept[0].retain_grad()
+
+    handle = module.register_forward_hook(hook)
+    try:
+        with torch.enable_grad():
+            forward().backward()
+    finally:
+        handle.remove()
+    assert kept[0].grad is not None
+    return kept[0].detach(), kept[0].grad

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from microtome.core.errors import InvalidInput
-from microtome.methods.attribution.explain import BATCH, Attribution, Call, ExplainParams, portions
-from microtome.methods.attribution.target import every_number, numbers
+from microtome.methods.attribution.explain import BATCH, FORWARD_BATCH, Attribution, Call, ExplainParams, portions
+from microtome.methods.attribution.target import every_number, numbers, recording
 from microtome.models.layers import Layer
+from microtome.models.replay import Replay
 
 
 class CamParams(ExplainParams):
@@ -37,10 +38,11 @@ def signed(params: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """What arrives at a layer: the maps and the targets' gradients there, both float32 [B, units, h, w]."""
+    """What arrives at a layer: the maps and the targets' gradients there, both float32 [B, units, h, w]; the targets' numbers [B]."""
 
     activation: Tensor
     gradient: Tensor
+    numbers: Tensor
 
 
 def cam_layer(call: Call, params: CamParams) -> Layer:
@@ -61,13 +63,13 @@ def cam_layer(call: Call, params: CamParams) -> Layer:
     return layer
 
 
-def layer_maps(call: Call, layer: Layer, inputs: Tensor, rows: list[int], pick: Callable[[Tensor], Tensor] | None = None) -> Maps:
+def layer_maps(call: Call, layer: Layer, inputs: Tensor, rows: list[int], *, scale: float = 1.0) -> Maps:
     """Maps and gradients of rows of a call at ``inputs`` [n, 3, H, W]; one forward pass, and a backward pass as far as the layer.
 
     Rows that explain one image go forward once and backward once each.
 
     Args:
-        pick: what is differentiated, of the targets' numbers [n]; the numbers themselves if None.
+        scale: the maps are multiplied by it before the rest of the network runs.
 
     Raises:
         InvalidInput: no gradient reaches the sites of the layer.
@@ -76,7 +78,7 @@ def layer_maps(call: Call, layer: Layer, inputs: Tensor, rows: list[int], pick: 
 
     def cut(output: Tensor) -> Tensor:
         # Nothing before the layer keeps a graph; the copy may be written into by operations in place.
-        leaf.append(output.detach().requires_grad_(True))
+        leaf.append((output.detach() * scale).requires_grad_(True))
         return leaf[-1].clone()
 
     shared = len(rows) > 1 and inputs.stride(0) == 0
@@ -86,15 +88,14 @@ def layer_maps(call: Call, layer: Layer, inputs: Tensor, rows: list[int], pick: 
             found = every_number(call.model, inputs[:1], targets)[0]
         else:
             found = numbers(call.model, inputs, targets)
-        total = pick(found) if pick else found
     (output,) = leaf
     if shared:
         gradients = [
-            torch.autograd.grad(total[i], output, retain_graph=i + 1 < len(rows), allow_unused=True)[0] if total.requires_grad else None
+            torch.autograd.grad(found[i], output, retain_graph=i + 1 < len(rows), allow_unused=True)[0] if found.requires_grad else None
             for i in range(len(rows))
         ]
     else:
-        both = torch.autograd.grad(total.sum(), output, allow_unused=True)[0] if total.requires_grad else None
+        both = torch.autograd.grad(found.sum(), output, allow_unused=True)[0] if found.requires_grad else None
         gradients = [None] * len(rows) if both is None else list(both[:, None])
     for target, gradient in zip(targets, gradients, strict=True):
         if gradient is None or not layer.canonical(gradient).any():
@@ -104,7 +105,46 @@ def layer_maps(call: Call, layer: Layer, inputs: Tensor, rows: list[int], pick: 
                 field="params.layer",
             )
     activation = layer.canonical(output.detach()).expand(len(rows), -1, -1, -1)
-    return Maps(activation, layer.canonical(torch.cat([g for g in gradients if g is not None])))
+    gradient = layer.canonical(torch.cat([g for g in gradients if g is not None]))
+    return Maps(activation, gradient, found.detach().double())
+
+
+def without(call: Call, layer: Layer, row: int, units: list[int]) -> Iterator[tuple[list[int], Tensor]]:
+    """The targets of the rows that share an image, each of some units set to zero at every site in turn.
+
+    Only what follows the layer runs again. ``row`` is a row of the image.
+
+    Yields:
+        (units of a batch, float32 [units, rows of the image]).
+    """
+    rows = next(group for group in call.groups() if row in group)
+    targets = [call.targets[r] for r in rows]
+    size = min(FORWARD_BATCH, len(units))
+    replay = Replay(call.model, layer, call.inputs[row].expand(size, -1, -1, -1))
+    axis = layer.unit_axis
+    for start, end in portions(len(units), size):
+        call.run.check()
+        call.run.progress(start, len(units), "units")
+        part = units[start:end]
+
+        def switch_off(output: Tensor, part: list[int] = part) -> Tensor:
+            changed = output.clone()
+            for place, unit in enumerate(part):
+                changed[place].select(axis - 1 if axis > 0 else -1, unit).zero_()
+            return changed
+
+        with recording(call.model, targets) as recorded, call.model.changed(layer, switch_off):
+            logits = replay.run()
+            yield part, torch.stack([t.number(logits, recorded) for t in targets], 1)[: len(part)]
+
+
+def strongest(activation: Tensor, params: CamParams, most: int | None) -> list[int]:
+    """The units to look at, of maps [units, h, w]: those asked for, at most ``most``, which vary most over the sites."""
+    units = sorted(set(params.units)) if params.units is not None else list(range(len(activation)))
+    if most is None or len(units) <= most:
+        return units
+    spread = activation[units].double().flatten(1).std(1)
+    return sorted(units[int(i)] for i in spread.argsort(descending=True, stable=True)[:most])
 
 
 def shown(call: Call, params: CamParams, layer: Layer, heat: Tensor) -> Tensor:

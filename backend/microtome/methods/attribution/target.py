@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,20 +117,24 @@ def check_finite(logits: Tensor) -> Tensor:
     return logits
 
 
-def _recorded_layers(targets: Sequence[Target]) -> list[Layer]:
-    return list({t.layer.name: t.layer for t in targets if t.layer is not None}.values())
+@contextmanager
+def recording(model: Model, targets: Sequence[Target]) -> Iterator[dict[str, Tensor]]:
+    """Raw outputs of the layers that targets are read from, in the passes made inside the block."""
+    layers = list({t.layer.name: t.layer for t in targets if t.layer is not None}.values())
+    with model.record(layers, keep_graph=torch.is_grad_enabled()) as recorded:
+        yield recorded
 
 
 def numbers(model: Model, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
     """[B]: row i is targets[i] of inputs[i]. One forward pass; gradients flow if the caller enables them."""
-    with model.record(_recorded_layers(targets), keep_graph=torch.is_grad_enabled()) as recorded:
+    with recording(model, targets) as recorded:
         logits = model.forward(inputs)
     return pick(targets, logits, recorded)
 
 
 def every_number(model: Model, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
     """[B, targets]: every target of every input, from one forward pass."""
-    with model.record(_recorded_layers(targets), keep_graph=torch.is_grad_enabled()) as recorded:
+    with recording(model, targets) as recorded:
         logits = model.forward(inputs)
     return torch.stack([t.number(logits, recorded) for t in targets], 1)
 
