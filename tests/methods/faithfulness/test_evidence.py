@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,18 @@ import torch
 
 from microtome.core.context import SilentContext
 from microtome.core.errors import InvalidInput, RunCancelled
+from microtome.methods.attribution.baseline import baseline_input
 from microtome.methods.attribution.explain import Attribution, Call
 from microtome.methods.attribution.target import Target
-from microtome.methods.faithfulness import chance
+from microtome.methods.faithfulness import chance, infidelity, localisation, randomisation, sensitivity
 from microtome.methods.faithfulness.evidence import evidence
-from microtome.methods.faithfulness.sheet import Sheet
+from microtome.methods.faithfulness.order import counts
+from microtome.methods.faithfulness.sheet import SCORES, Sheet
 from microtome.probes import Example
 from microtome.results import Curves, Scorecard
 from tests import micro
 from tests.methods.faithfulness.common import call_for, class_target, edges, gradients, picture
+from tests.reference import faithfulness as reference
 
 ALWAYS = ["deletion", "insertion", "infidelity", "max-sensitivity", "sparseness"]
 
@@ -60,7 +65,25 @@ def test_every_target_has_its_scores_and_curves(family: str) -> None:
     assert curves.arrays["x"][[0, -1]].tolist() == [0, 100]
     assert (curves.arrays["low"] <= curves.arrays["high"] + 1e-6).all()
     np.testing.assert_allclose(curves.arrays["y"][::2, 0], curves.arrays["y"][1::2, -1])
+    for target in targets:
+        assert (f"range of the curves: {target.name}" in card.facts) == (target.index is None)
     assert "confidence of the model" in str(card.facts["warnings"])
+
+
+def test_infidelity_is_that_of_fills_of_at_most_a_third() -> None:
+    model = micro.load("resnet")
+    target, probe = class_target(model, 0), picture(64)
+    call = call_for(model, probe, [target])
+    fill = baseline_input(model, call.inputs[:1], "blur")
+    found = chance.chance_of(model, call.inputs[:1], fill, [target], 0, call.run)
+    sizes = [k for k in counts(64 * 64) if 0 < k <= 0.3 * 64 * 64 + 1]
+    map = gradients(call).maps[0].double().numpy().reshape(-1)
+    with torch.inference_mode():
+        whole = float(model.forward(call.inputs[:1])[0, 0])
+    removals = [[p for p in range(64 * 64) if found.places[row][p] < k] for row in range(0, 200) for k in sizes]
+    drops = (whole - found.numbers(target)[:, : len(sizes)]).reshape(-1)
+    card, _ = evidence_of()
+    assert by_name(card, "disc")["infidelity"].value == pytest.approx(reference.infidelity(map, removals, list(drops)), rel=1e-4)
 
 
 def test_areas_are_those_of_the_curves() -> None:
@@ -183,3 +206,10 @@ def test_cancel_is_honoured_wherever_it_comes(after: int) -> None:
     chance._shared.clear()
     with pytest.raises(RunCancelled):
         evidence_of(run=Cancelled())
+
+
+def test_every_score_is_explained_in_the_docs() -> None:
+    page = (Path(__file__).parents[3] / "docs/evidence.md").read_text()
+    assert re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE) == list(SCORES)
+    for value in (chance.DRAWS, sensitivity.RADIUS, randomisation.FAILS, infidelity.SIZES, localisation.TOLERANCE):
+        assert str(value) in page

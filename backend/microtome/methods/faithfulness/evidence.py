@@ -59,7 +59,7 @@ def evidence(
         assembly.place(row, example)
     draws = sensitivity.draws_for(passes)
     assembly.stability(draws)
-    verdicts = assembly.other_weights()
+    assembly.other_weights()
     facts: Facts = {
         "fill": FILL, "steps": len(SHARES), "orders": DRAWS, "seed": call.seed, "random maps": "Gaussian noise of five grains",
         "radius": sensitivity.RADIUS, "noisy images": draws, "similarity": "Spearman's rank correlation of absolute maps",
@@ -68,7 +68,7 @@ def evidence(
     return (
         assembly.sheet.scorecard(
             "Chance: what random maps get, mean and central 95 %; the same random maps for all methods.",
-            facts | verdicts | {"warnings": " ".join(assembly.warnings())},
+            facts | assembly.facts | {"warnings": " ".join(assembly.warnings())},
         ),
         assembly.sheet.curves(f"Fill: {FILL}. Bands: central 90 % of {DRAWS} random orders."),
     )
@@ -84,6 +84,7 @@ class _Assembly:
         self.flat = self.maps.reshape(len(self.maps), -1)
         self.places = ranks(self.flat)
         self.sheet = Sheet(call.targets)
+        self.facts: Facts = {}
         image = call.inputs[:1]
         fill = baseline_input(call.model, image, FILL)
         removals = deletion.removals(len(self.flat), self.flat.shape[1])
@@ -102,6 +103,9 @@ class _Assembly:
         values, numbers = self.said.values(target), self.said.numbers(target)
         deleted, inserted = deletion.curves(values, row)
         random = self.chance.curves(target, values[0], values[1])
+        if target.index is None:  # a probability has a range of its own
+            seen = np.concatenate([deleted, inserted, random.reshape(-1)])
+            self.facts[f"range of the curves: {target.name}"] = f"{seen.min():.4g} to {seen.max():.4g} {target.unit}"
         areas = deletion.area(random)
         unit = "probability" if target.index is not None else target.unit
         # An order that is deleted is its reverse, inserted: the areas of random orders are the same numbers for both curves.
@@ -109,10 +113,10 @@ class _Assembly:
         self.sheet.add(target, "insertion", float(deletion.area(inserted)), unit, draws=areas)
         self.sheet.curve(f"deletion: {target.name}", deleted, random)
         self.sheet.curve(f"insertion: {target.name}", inserted, random[:, ::-1])
-        inner = counts(len(map))[1:-1]
-        observed = numbers[0] - self.chance.numbers(target)
-        value, _ = infidelity.infidelity(infidelity.removed_sums(map, self.chance.places, inner), observed)
-        random = infidelity.random_infidelity(map, self.chance.places, inner, observed)
+        sizes = counts(len(map))[1 : 1 + infidelity.SIZES]
+        observed = numbers[0] - self.chance.numbers(target)[:, : infidelity.SIZES]
+        value, _ = infidelity.infidelity(infidelity.removed_sums(map, self.chance.places, sizes), observed)
+        random = infidelity.random_infidelity(map, self.chance.places, sizes, observed)
         self.sheet.add(target, "infidelity", value, f"{target.unit}²", draws=random)
 
     def shape(self, row: int) -> None:
@@ -169,16 +173,16 @@ class _Assembly:
             value = sensitivity.max_sensitivity(self.flat[row], moved[:, row])
             self.sheet.add(target, "max-sensitivity", value, "relative change", draws=random)
 
-    def other_weights(self) -> Facts:
-        """Model randomisation; returns its verdicts."""
-        call, facts = self.call, Facts()
+    def other_weights(self) -> None:
+        """Model randomisation."""
+        call = self.call
         try:
             network = randomisation.randomised(call.model, call.seed)
             others = randomisation.maps_elsewhere(call, self.explain, self.params, network)
         except InvalidInput as error:
             for target in call.targets:
                 self.sheet.leave_out(target, "randomisation", f"no answer on a random network ({error.detail})")
-            return facts
+            return
         band = similarity.spearman_band(self.flat.shape[1])
         for row, target in enumerate(call.targets):
             alike = similarity.spearman(self.maps[row], others[row])
@@ -188,10 +192,9 @@ class _Assembly:
                 continue
             self.sheet.add(target, "randomisation", alike, "rank correlation", chance=0.0, band=(-band, band))
             verdict = "passes" if randomisation.changed(alike) else "fails"
-            facts[f"randomisation: {target.name}"] = f"{verdict}; fails from {randomisation.FAILS} on"
+            self.facts[f"randomisation: {target.name}"] = f"{verdict}; fails from {randomisation.FAILS} on"
             structure = similarity.ssim(self.maps[row], others[row])
-            facts[f"randomisation, SSIM: {target.name}"] = None if np.isnan(structure) else structure
-        return facts
+            self.facts[f"randomisation, SSIM: {target.name}"] = None if np.isnan(structure) else structure
 
     def warnings(self) -> list[str]:
         """What a reader of the scores must know."""

@@ -3,6 +3,9 @@
 A map states how much each pixel contributes, so what a perturbation takes from the number should be the sum of the map over the filled
 pixels. Infidelity is the mean squared difference between the two, after the best scaling of the map (the paper's optimal scaling),
 which makes maps of different units comparable. The scale is not allowed below zero: a map that says the opposite is not turned round.
+
+Perturbations fill at most 30 % of the pixels. Where more is gone, how much is gone explains nearly all of the drop, and every map without
+signs would look faithful.
 """
 
 from __future__ import annotations
@@ -11,6 +14,9 @@ import numpy as np
 
 from microtome.methods.faithfulness.chance import shuffled
 from microtome.methods.faithfulness.order import Floats, Ranks
+
+#: How many of the inner shares serve as perturbations: 3, 8, 16 and 30 %.
+SIZES = 4
 
 
 def removed_sums(values: Floats, places: Ranks, counts: list[int]) -> Floats:
