@@ -73,6 +73,24 @@ def test_a_second_method_costs_no_pass_and_another_seed_does() -> None:
     assert model.forward_passes == before + 2 * 200 * 9
 
 
+def test_progress_is_told_of_what_is_drawn_only() -> None:
+    class Told(SilentContext):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[tuple[int, int, str]] = []
+
+        def progress(self, done: int, total: int, what: str = "") -> None:
+            self.told.append((done, total, what))
+
+    model, run = micro.load("resnet", size=32), Told()
+    drawn(model, [class_target(model, 0)], example=7, run=run)
+    assert [t[0] for t in run.told] == list(range(0, 1800, 64))
+    assert {t[1:] for t in run.told} == {(1800, "images with random fills")}
+    count = len(run.told)
+    drawn(model, [class_target(model, 0)], example=7, run=run)
+    assert len(run.told) == count
+
+
 def test_a_target_at_a_layer_is_added_to_what_is_there() -> None:
     model = micro.load("vit")
     layer = model.default_layers()[0]

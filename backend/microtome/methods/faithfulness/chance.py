@@ -103,7 +103,7 @@ def chance_of(model: Model, image: Tensor, fill: Tensor, targets: Sequence[Targe
     places = random_ranks(height, width, seed)
     inner = counts(height * width)[1:-1]
     removals = [Removal(row, 0, count) for row in range(DRAWS) for count in inner]
-    said = answers(model, image, fill, places, removals, sorted(wanted, key=lambda t: t.name), run)
+    said = answers(model, image, fill, places, removals, sorted(wanted, key=lambda t: t.name), run, "images with random fills")
     if kept is not None:
         said = Answers(said.logits, kept.said.at_layers | said.at_layers)
     found = Chance(places, said)

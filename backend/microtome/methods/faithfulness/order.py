@@ -70,9 +70,13 @@ class Answers:
 
 
 def answers(
-    model: Model, image: Tensor, fill: Tensor, places: Ranks, removals: Sequence[Removal], targets: Sequence[Target], run: RunContext
-) -> Answers:
-    """Forward passes of ``image`` [1, 3, H, W] with pixels taken from ``fill``, in batches of bounded memory; on the CPU."""
+    model: Model, image: Tensor, fill: Tensor, places: Ranks, removals: Sequence[Removal], targets: Sequence[Target], run: RunContext,
+    what: str = "",
+) -> Answers:  # fmt: skip
+    """Forward passes of ``image`` [1, 3, H, W] with pixels taken from ``fill``, in batches of bounded memory; told in CPU tensors.
+
+    ``what`` names them where progress is to be reported.
+    """
     layers = {t.layer.name: t.layer for t in targets if t.layer is not None}
     height, width = image.shape[2:]
     device = image.device
@@ -83,6 +87,8 @@ def answers(
     with torch.inference_mode():
         for part in table.split(max(8, min(64, 1_600_000 // (height * width)))):
             run.check()
+            if what:
+                run.progress(sum(map(len, logits)), len(removals), what)
             place = order[part[:, 0]]
             gone = ((place >= part[:, 1:2]) & (place < part[:, 2:3])).view(-1, 1, height, width)
             # Channels last, which convolutions on CPUs take up to twice as fast.
