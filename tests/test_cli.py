@@ -66,14 +66,18 @@ def test_dissection_of_a_saved_model_then_the_same_from_the_cache(data: Path, fa
 def test_one_example_with_parameters_and_export(data: Path, tmp_path: Path) -> None:
     document = checked(
         data, "run", "run", "integrated-gradients", "--model", f"path:{micro.model_folder('resnet')}", "--probe",
-        f"path:{micro.write_probe(micro.ROOT / 'cli')}", "--example", "3", "--target", "1", "--param", "steps=4",
-        "--param", "baseline=blur",
+        f"path:{micro.write_probe(micro.ROOT / 'cli')}", "--example", "3", "--target", "1", "--target", "0-2",
+        "--target", "stage4.1/3", "--param", "steps=4", "--param", "baseline=blur", "--param", 'more_baselines=["white"]',
     )  # fmt: skip
-    assert document["results"][0]["document"]["target_indices"] == [1]
+    results = {r["name"]: r["document"] for r in document["results"]}
+    assert set(results) == {"map", "curves", "evidence"}
+    assert results["map"]["target_indices"] == [1, -1, -1]
+    assert results["map"]["targets"] == ["square", "disc - stripe", "stage4.1 / 3"]
+    assert {s["group"] for s in results["evidence"]["scores"]} == set(results["map"]["targets"])
     key = document["results"][0]["key"]
     done = microtome(data, "export", key[:10], "--format", "npz", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert [p.suffix for p in tmp_path.iterdir()] == [".npz"]
+    assert [p.suffix for p in tmp_path.iterdir()] == [".npz"] * 3
 
 
 def test_lists_and_removal(data: Path) -> None:
