@@ -16,7 +16,7 @@ from microtome.methods.contract import Cost
 
 class Params(ExplainParams):
     samples: int = Field(64, ge=2, le=4096, description="Pairs of a baseline and a place on the way from it.")
-    references: int = Field(16, ge=1, le=256, description="Other images of the set that serve as baselines.")
+    references: int = Field(8, ge=1, le=256, description="Other images of the set that serve as baselines.")
 
 
 def references_of(call: Call, count: int) -> tuple[Tensor, str]:
@@ -40,19 +40,18 @@ def expected(call: Call, samples: int, references: int, noise: float) -> Attribu
     at = at[torch.randperm(samples, generator=generator)].to(call.inputs.device).view(-1, 1, 1, 1)
     deviation = noise_of(call, noise) if noise else None
 
-    def way(own: Tensor, sample: Tensor) -> tuple[Tensor, Tensor]:
-        base = bases[sample % len(bases)]
-        end = call.inputs[own]
-        if deviation is not None:
-            end = end + torch.stack([drawn(end, call.seed, int(i)) for i in sample]) * deviation[own]
-        return base, end - base
+    difference = torch.zeros(0)
 
     def points(own: Tensor, sample: Tensor) -> Tensor:
-        base, difference = way(own, sample)
-        return base + at[sample] * difference
+        nonlocal difference
+        base, end = bases[sample % len(bases)], call.inputs[own]
+        if deviation is not None:
+            end = end + torch.stack([drawn(end, call.seed, int(i)) for i in sample]) * deviation[own]
+        difference = end - base
+        return torch.addcmul(base, at[sample], difference)
 
     def taken(gradient: Tensor, own: Tensor, sample: Tensor) -> Tensor:
-        return gradient * way(own, sample)[1].double()
+        return gradient * difference  # of the points just asked for
 
     rows = list(range(len(call.targets)))
     maps = sampled_gradients(call, rows, samples, points, taken).sum(1) / samples

@@ -48,28 +48,34 @@ def input_gradients(call: Call, passing: Callable[[], AbstractContextManager[obj
     return out
 
 
-def sampled_gradients(call: Call, rows: list[int], samples: int, points: Points, taken: Taken | None = None) -> Tensor:
-    """float64 [len(rows), channels, H, W]: sum over samples of the gradient at points, or of what is taken of it.
+def sampled_gradients(
+    call: Call, rows: list[int], samples: int, points: Points, taken: Taken | None = None, weights: Tensor | None = None
+) -> Tensor:
+    """float64 [len(rows), channels, H, W]: weighted sum over samples of the gradient at points, or of what is taken of it.
 
     Samples of all rows are walked in one line, in pieces of :data:`BATCH`: ``samples`` cost as many images forward and backward,
     whatever their number, and memory stays that of one piece.
 
     Args:
         points: where the gradient is taken, by row of the call and number of the sample.
-        taken: what is summed, of (gradients float64 [n, 3, H, W], rows, samples); the gradient itself if None.
+        taken: what is summed, of (gradients float32 [n, 3, H, W], rows, samples); the gradient itself if None.
+        weights: [samples]; 1 each if None.
     """
     device = call.inputs.device
     places = torch.tensor(rows).repeat_interleave(samples)
-    slots = torch.arange(len(rows)).repeat_interleave(samples).to(device)
     order = torch.arange(samples).repeat(len(rows))
+    shares = torch.ones(samples, device=device) if weights is None else weights.to(device, torch.float32)
     total: Tensor | None = None
     for start, end in portions(len(places), BATCH):
         call.run.check()
         call.run.progress(start, len(places), "steps")
         own, sample = places[start:end], order[start:end]
-        found = gradient_at(call, points(own, sample), own).double()
+        found = gradient_at(call, points(own, sample), own)
         found = found if taken is None else taken(found, own, sample)
         total = torch.zeros(len(rows), *found.shape[1:], dtype=torch.float64, device=device) if total is None else total
-        total.index_add_(0, slots[start:end], found)
+        # A piece holds few rows, each in one stretch; sixteen values are added in float32, pieces in float64.
+        for slot in range(start // samples, (end - 1) // samples + 1):
+            first, last = max(slot * samples, start) - start, min((slot + 1) * samples, end) - start
+            total[slot] += torch.tensordot(shares[sample[first:last]], found[first:last], 1)
     assert total is not None
     return total

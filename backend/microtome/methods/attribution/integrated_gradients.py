@@ -44,18 +44,16 @@ def integrate(call: Call, rows: list[int], baselines: Tensor, rule: Quadrature, 
         baselines: [baselines, B, 3, H, W], one image for every baseline and row of the call.
     """
     positions, weights = path_rule(rule, steps)
-    device, count = call.inputs.device, len(baselines)
-    at = torch.tensor(positions, dtype=torch.float32, device=device).view(-1, 1, 1, 1)
-    share = torch.tensor(weights / count, device=device).view(-1, 1, 1, 1)
+    at = torch.tensor(positions, dtype=torch.float32, device=call.inputs.device).view(-1, 1, 1, 1)
+    total = torch.zeros(len(rows), *call.inputs.shape[1:], dtype=torch.float64, device=call.inputs.device)
+    for base in baselines:
+        difference = call.inputs - base
 
-    def points(own: Tensor, sample: Tensor) -> Tensor:
-        base = baselines[sample // steps, own]
-        return base + at[sample % steps] * (call.inputs[own] - base)
+        def points(own: Tensor, sample: Tensor, base: Tensor = base, difference: Tensor = difference) -> Tensor:
+            return torch.addcmul(base[own], at[sample], difference[own])
 
-    def taken(gradient: Tensor, own: Tensor, sample: Tensor) -> Tensor:
-        return gradient * (call.inputs[own] - baselines[sample // steps, own]).double() * share[sample % steps]
-
-    return sampled_gradients(call, rows, steps * count, points, taken)
+        total += sampled_gradients(call, rows, steps, points, weights=torch.tensor(weights)) * difference[rows].double()
+    return total / len(baselines)
 
 
 def outputs(call: Call, inputs: Tensor) -> Tensor:
