@@ -70,6 +70,8 @@ describe("the address", () => {
       example: "tinyplaces:17",
       methods: ["grad-cam"],
       targets: [3, 1],
+      against: 5,
+      unit: { layer: "stage4.1", unit: 42 },
       opacity: 0.5,
       clip: 99,
       scale: "own",

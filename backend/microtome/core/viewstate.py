@@ -13,6 +13,8 @@ class ExplainState(Strict):
     example: str | None = Field(None, max_length=200, description="probe:INDEX or upload:HASH")
     methods: list[str] = Field(default_factory=list, max_length=12)
     targets: list[int] = Field(default_factory=list, max_length=4, description="Class indices of the model.")
+    against: int | None = Field(None, ge=0, le=100_000, description="Class whose logit is taken off that of every target.")
+    unit: UnitRef | None = Field(None, description="A unit whose activation is explained instead of classes.")
     opacity: float = Field(0.8, ge=0, le=1)
     clip: float = Field(99.5, ge=50, le=100, description="Percentile of |value| at which the colour saturates.")
     scale: Literal["shared", "own"] = "shared"

@@ -1,9 +1,10 @@
 """What a method sees of its run, inside a worker.
 
 ``check``, and with it ``progress``, is also the safe point at which a worker does other people's short work: between two batches
-of a long run it looks (at most every 200 ms) for queued interactive runs and executes them, in a thread of their own so that
-gradient modes stay apart, and with another instance of the model so that the hooks of the long run do not see them. Helper
-threads of a method (one that reads ahead) may call ``check`` too; they are told of a cancel, and do nobody's work.
+of a batch run, or of an interactive one that has shown its preview, it looks (at most every 200 ms) for queued interactive runs and
+executes them, in a thread of their own so that gradient modes stay apart, and with another instance of the model so that the
+hooks of the long run do not see them. Helper threads of a method (one that reads ahead) may call ``check`` too; they are told of a
+cancel, and do nobody's work.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class WorkContext:
         between: Callable[[], float] | None,
         limit_seconds: float,
         captures: Any = None,
+        gives_way: bool = True,
     ) -> None:
-        self.captures = captures
+        self.captures, self._gives_way = captures, gives_way
         self.run_id, self._runs, self._events = run_id, runs, events
         self._publish, self._between = publish, between
         self._limit = limit_seconds
@@ -49,6 +51,11 @@ class WorkContext:
     def seconds(self) -> float:
         """Seconds spent on this run alone."""
         return time.monotonic() - self._began - self._away
+
+    def stood_still(self, seconds: float) -> None:
+        """Not to be counted as the run's own: it waited for its turn."""
+        self._away += seconds
+        self._asked = 0.0  # somebody may have cancelled meanwhile
 
     @property
     def cancelled(self) -> bool:
@@ -66,7 +73,12 @@ class WorkContext:
                 f"The run took longer than {self._limit:.0f} s (MICROTOME_RUN_SECONDS) and was stopped. Use fewer examples or "
                 "raise the limit."
             )
-        if self._between is not None and threading.get_ident() == self._thread and time.monotonic() - self._polled >= POLL:
+        if (
+            self._between is not None
+            and self._gives_way
+            and threading.get_ident() == self._thread
+            and time.monotonic() - self._polled >= POLL
+        ):
             self._polled = time.monotonic()
             self._away += self._between()
 
@@ -88,6 +100,7 @@ class WorkContext:
                 self._events.add("run", {"id": self.run_id}, connection)
 
     def emit(self, preview: Mapping[str, Any]) -> None:
+        self._gives_way = True  # what is still missing can wait for others who have not seen anything yet
         self._events.add("preview", {"run": self.run_id, **preview})
 
     def publish(self, part: str, results: Mapping[str, Any]) -> None:

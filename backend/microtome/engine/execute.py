@@ -22,6 +22,7 @@ from microtome.engine.plan import pass_key
 from microtome.engine.probes import OpenProbes
 from microtome.engine.residency import Residency, default_budget
 from microtome.engine.together import claim_mates, execute_together
+from microtome.engine.turns import execute_in_turns, has_stages
 from microtome.engine.workshop import Workshop
 from microtome.store import Store
 from microtome.store.events import EventRepository
@@ -31,6 +32,10 @@ from microtome.store.runs import OPEN, RunRepository
 from microtome.store.sources import SourceRepository
 
 log = structlog.get_logger("microtome.engine")
+
+
+#: Runs that may be interrupted at a time, one by the other: a batch run, and an interactive one that has shown its preview.
+DEPTH = 2
 
 
 class Worker:
@@ -48,11 +53,20 @@ class Worker:
         self.probes = OpenProbes(self.workshop, store.data_dir)
         self.captures = self.workshop.captures(lambda *key: self.runs.waiting_parts(pass_key(*key)))
         self.active: list[str] = []  # ids of runs under way; nested interactive ones last
+        self._depth = 0  # runs that stand still for another one
         self._unsaid: dict[str, Mapping[str, Any]] = {}  # endings the database could not take, by run
 
     def execute(self, run: Row[Any], *, nested: bool = False) -> None:
-        """Execute a claimed run, and what can be answered together with it, to the end. Never raises for what runs do."""
-        execute_together(self, [run, *claim_mates(self, run)], None if nested else self._between)
+        """Execute a claimed run, and what can be answered together with it, to the end. Never raises for what runs do.
+
+        Args:
+            nested: nobody may interrupt it.
+        """
+        between = None if nested else self._between
+        if has_stages(self, run):
+            execute_in_turns(self, run, between)
+        else:
+            execute_together(self, [run, *claim_mates(self, run)], between)
 
     def attempt(self, job: Job) -> BaseException | None:
         """Do the work of one run alone; returns what stopped it."""
@@ -131,10 +145,15 @@ class Worker:
     def _between(self) -> float:
         """Execute queued interactive runs; returns the seconds that took."""
         began = time.monotonic()
-        while (run := self.runs.claim(self.owner, interactive_only=True)) is not None:
-            thread = threading.Thread(target=self.execute, args=(run,), kwargs={"nested": True}, name=f"run-{run.id}")
-            thread.start()
-            thread.join()
+        self._depth += 1
+        try:
+            while (run := self.runs.claim(self.owner, interactive_only=True)) is not None:
+                nested = {"nested": self._depth >= DEPTH}
+                thread = threading.Thread(target=self.execute, args=(run,), kwargs=nested, name=f"run-{run.id}")
+                thread.start()
+                thread.join()
+        finally:
+            self._depth -= 1
         return time.monotonic() - began
 
     def say_endings(self) -> bool:

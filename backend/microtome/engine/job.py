@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -48,10 +47,10 @@ class Job:
         self.worker, self.row = worker, row
         self.passes = 0
         self.context = WorkContext(
-            row.id, worker.runs, worker.events, self.publish, between, worker.settings.run_seconds, worker.captures
+            row.id, worker.runs, worker.events, self.publish, between, worker.settings.run_seconds, worker.captures,
+            gives_way=row.priority == 0,
         )  # fmt: skip
         self._published: set[str] = set()
-        self._began = time.monotonic()
         worker.active.append(row.id)
         self.tell()
 
@@ -121,7 +120,7 @@ class Job:
     def end(self, error: BaseException | None) -> None:
         """Say how it ended."""
         self.worker.active.remove(self.row.id)
-        seconds = time.monotonic() - self._began
+        seconds = self.context.seconds
         ending = columns(error, self.row.method, self.worker.store.data_dir)
         ending |= {"ended": now(), "seconds": seconds, "forward_passes": self.passes, "owner": None, "lease": None, "progress": None}
         self.worker.close(self.row.id, ending)

@@ -29,7 +29,12 @@ def claim_mates(worker: Worker, run: Row[Any]) -> list[Row[Any]]:
     spec = worker.workshop.methods().get(run.method)
     if run.system or run.priority == 0 or spec is None or spec.batch is None:
         return []
-    return worker.runs.claim_like(worker.owner, run, MOST - 1)
+
+    def alike(other: Row[Any]) -> bool:
+        """It differs in its example and targets only."""
+        return other.method == run.method and other.params == run.params and other.plan.get("model") == run.plan.get("model")
+
+    return worker.runs.claim_where(worker.owner, alike, MOST - 1)
 
 
 def execute_together(worker: Worker, rows: Sequence[Row[Any]], between: Callable[[], float] | None) -> None:

@@ -5,7 +5,7 @@ From the declaration alone come validation, endpoint, form, command line, cache 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -89,6 +89,8 @@ class MethodSpec:
     folder: str = ""
     cost: Cost = field(default_factory=lambda: Cost())
     batch: Batch | None = None
+    #: The function in stages: a generator that yields once it has emitted its preview, and returns the results.
+    stages: Callable[..., Generator[None, None, Results]] | None = None
     #: Attribution methods: ``explain(call, params) -> Attribution``, the bare map (methods/attribution/explain.py).
     explain: Callable[..., Any] | None = None
     #: ... and the forward passes that one map costs with given parameters, a backward pass counted as two.

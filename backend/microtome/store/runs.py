@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, exists, func, insert, or_, select, update
@@ -122,28 +122,19 @@ class RunRepository:
             connection.execute(update(t.run).where(t.run.c.id == row.id).values(**values))
             return connection.execute(select(t.run).where(t.run.c.id == row.id)).one()
 
-    def claim_like(self, owner: str, run: Row[Any], limit: int) -> list[Row[Any]]:
-        """Take at most ``limit`` queued interactive runs that differ from ``run`` in their example and targets only."""
-        queue = (
-            select(t.run)
-            .where(
-                t.run.c.state == "queued", t.run.c.priority > 0, t.run.c.method == run.method, t.run.c.model == run.model,
-                t.run.c.after.is_(None), t.run.c.cancel.is_(False),
-            )
-            .order_by(t.run.c.seq)
-            .limit(8 * limit)
-        )  # fmt: skip
+    def claim_where(self, owner: str, wanted: Callable[[Row[Any]], bool], limit: int) -> list[Row[Any]]:
+        """Take at most ``limit`` queued interactive runs that ``wanted`` accepts, first come, first served."""
+        waiting = (t.run.c.state == "queued", t.run.c.priority > 0, t.run.c.after.is_(None), t.run.c.cancel.is_(False))
+        queue = select(t.run).where(*waiting).order_by(t.run.c.seq).limit(max(64, 8 * limit))
 
-        def alike(connection: Connection) -> list[str]:
-            rows = connection.execute(queue).all()
-            same = [r.id for r in rows if r.params == run.params and r.plan.get("model") == run.plan.get("model")]
-            return same[:limit]
+        def chosen(connection: Connection) -> list[str]:
+            return [r.id for r in connection.execute(queue).all() if wanted(r)][: max(0, limit)]
 
         with self.store.read() as connection:
-            if not alike(connection):
+            if not chosen(connection):
                 return []
         with self.store.write(lock="queue") as connection:
-            ids = alike(connection)
+            ids = chosen(connection)
             values = {"state": "running", "owner": owner, "lease": time.time() + LEASE_SECONDS, "attempts": t.run.c.attempts + 1}
             values |= {"started": func.coalesce(t.run.c.started, now()), "progress": None}
             connection.execute(update(t.run).where(t.run.c.id.in_(ids)).values(**values))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,7 +110,9 @@ def attribution(
     """
 
     def declare(explain: Explain) -> MethodSpec:
-        def function(*, model: Model, example: Example, targets: list[Any] | None = None, params: Any, run: RunContext) -> Results:
+        def stages(
+            *, model: Model, example: Example, targets: list[Any] | None = None, params: Any, run: RunContext
+        ) -> Generator[None, None, Results]:
             inputs = model.inputs([example.image])
             chosen = targets_of(model, inputs, targets)
             run.check()
@@ -122,8 +124,18 @@ def attribution(
             seconds = time.monotonic() - began
             found = _image_map(call, answer, title, quantity, signed(params) if callable(signed) else signed)
             run.emit(_preview(found))
+            yield
             card, curves = evidence(call, explain, answer, params, example, passes=passes(params), map_seconds=seconds)
             return {"map": found, "curves": curves, "evidence": card}
+
+        def function(**subjects: Any) -> Results:
+            running = stages(**subjects)
+            try:
+                while True:
+                    next(running)
+            except StopIteration as stop:
+                results: Results = stop.value
+                return results
 
         function.__doc__, function.__module__, function.__name__ = explain.__doc__, explain.__module__, explain.__name__
         spec = method(
@@ -131,7 +143,7 @@ def attribution(
             returns=(ImageMap, Curves, Scorecard), params=params, example_params=example_params, interactive=True, cite=cite, cost=cost,
             version=f"{version}.{EVIDENCE_VERSION}",
         )(function)  # fmt: skip
-        return replace(spec, explain=explain, passes=passes)
+        return replace(spec, stages=stages, explain=explain, passes=passes)
 
     return declare
 

@@ -104,7 +104,7 @@ export function floats(target: string, most = Infinity): Promise<Float32Array> {
     found = pieces(target, most);
     found.catch(() => blobs.delete(key));
     blobs.set(key, found);
-    if (blobs.size > 40) blobs.delete(blobs.keys().next().value as string);
+    if (blobs.size > 160) blobs.delete(blobs.keys().next().value as string);
   }
   return found;
 }

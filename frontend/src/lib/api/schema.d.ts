@@ -1507,6 +1507,13 @@ export interface components {
              */
             targets?: number[];
             /**
+             * Against
+             * @description Class whose logit is taken off that of every target.
+             */
+            against?: number | null;
+            /** @description A unit whose activation is explained instead of classes. */
+            unit?: components["schemas"]["UnitRef"] | null;
+            /**
              * Opacity
              * @default 0.8
              */

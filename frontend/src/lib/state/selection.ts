@@ -17,6 +17,8 @@ export const emptyExplain = (): ExplainState => ({
   example: null,
   methods: ["grad-cam", "integrated-gradients", "occlusion"],
   targets: [],
+  against: null,
+  unit: null,
   opacity: 0.8,
   clip: 99.5,
   scale: "shared",

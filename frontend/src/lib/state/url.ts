@@ -153,6 +153,8 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     if (e.example) q.set("e", e.example);
     if (e.methods.join() !== e0.methods.join()) q.set("with", e.methods.join(",") || "none");
     if (e.targets.length) q.set("for", e.targets.join(","));
+    if (e.against !== null) q.set("against", String(e.against));
+    if (e.unit) q.set("unit", unitKey(e.unit));
     if (e.opacity !== e0.opacity) q.set("op", String(e.opacity));
     if (e.clip !== e0.clip) q.set("clip", String(e.clip));
     if (e.scale !== e0.scale) q.set("scale", e.scale);
@@ -209,6 +211,9 @@ export function decode(path: string, search: string): { route: Route; view: View
     .map(Number)
     .filter((n) => Number.isInteger(n) && n >= 0)
     .slice(0, 4);
+  const against = number("against", 0, 100_000, -1);
+  e.against = Number.isInteger(against) && against >= 0 ? against : null;
+  e.unit = parseUnit(q.get("unit"));
   e.opacity = number("op", 0, 1, e.opacity);
   e.clip = number("clip", 50, 100, e.clip);
   e.scale = one("scale", ["shared", "own"] as const, e.scale);

@@ -103,7 +103,14 @@ class View {
         pinned: [],
         table: "filter",
         ...patch,
-        explain: { ...this.state.explain, example: null, targets: [], ...(patch.explain ?? {}) },
+        explain: {
+          ...this.state.explain,
+          example: null,
+          targets: [],
+          against: null,
+          unit: null,
+          ...(patch.explain ?? {}),
+        },
       };
     }
     const screen =

@@ -1,10 +1,12 @@
 /** What Explain holds while it is open: the example, its prediction, one job per method, and the scale they share. */
 import * as api from "~/lib/api/endpoints";
 import { floats } from "~/lib/api/client";
-import type { Method, Result, ResultSet, Run, RunRequest } from "~/lib/api/types";
+import type { ExplainState, Method, Result, ResultSet, Run, RunRequest } from "~/lib/api/types";
 import { data } from "~/lib/state/data.svelte";
 import { type Resource, resource } from "~/lib/state/resource.svelte";
+import { live } from "~/lib/state/live.svelte";
 import { view } from "~/lib/state/view.svelte";
+import { type Evidence, type Preview, type Series, previewValues, readEvidence } from "./evidence";
 
 export const parseExample = (
   e: string | null,
@@ -55,6 +57,8 @@ export class Job {
   refused = $state.raw<Error | null>(null);
   /** What a share link froze, where it holds the answer: then nothing is computed. */
   found = $state.raw<ResultSet | null>(null);
+  /** What the run shows before it is complete: drawn as partial, never exported. */
+  preview = $state.raw<Preview | null>(null);
   private again = $state(0);
   readonly result: Resource<ResultSet>;
   constructor(request: () => RunRequest | null, wait = 150) {
@@ -68,10 +72,18 @@ export class Job {
       this.run = null;
       this.refused = null;
       this.found = null;
+      this.preview = null;
       const share = view.share;
       if (!body) return;
       let gone = false,
         id: string | null = null;
+      const early: { run: string; maps?: string }[] = []; // events may be faster than the answer to the request
+      const hear = (p: { run: string; maps?: string }): void => {
+        if (!p.maps) return;
+        if (id === null) early.push(p);
+        else if (p.run === id) this.preview = p as unknown as Preview;
+      };
+      const deaf = live.on("preview", hear);
       const timer = setTimeout(async () => {
         const kept = share
           ? await frozenResults(share).then(
@@ -87,6 +99,7 @@ export class Job {
         api.submit(JSON.parse(body) as RunRequest).then(
           (r) => {
             id = r.id;
+            early.forEach(hear);
             data.remember(r);
             if (gone) void abandon(r);
             else this.run = r;
@@ -98,6 +111,7 @@ export class Job {
       }, wait);
       return () => {
         gone = true;
+        deaf();
         clearTimeout(timer);
         const r = data.runs.find((x) => x.id === id);
         if (r) void abandon(r);
@@ -137,21 +151,46 @@ export type Maps = {
   width: number;
   targets: string[];
   signed: boolean;
+  evidence: Evidence | null;
+  /** Share of pixels in percent, and the curves by name: "deletion: village". */
+  x: Float32Array | null;
+  curves: Map<string, Series>;
+  yAxis: string;
 };
 export async function readMaps(set: ResultSet): Promise<Maps> {
   const result = set.results.find((r) => r.kind === "image-map");
   const ref = result?.arrays.maps;
   if (!result || !ref) throw new Error("The result holds no image map.");
-  const values = await floats(api.blobUrl(ref.sha256));
+  const drawn = set.results.find((r) => r.name === "curves" && r.kind === "curves") ?? null,
+    array = (name: string): Promise<Float32Array | null> => {
+      const at = drawn?.arrays[name];
+      return at ? floats(api.blobUrl(at.sha256)) : Promise.resolve(null);
+    };
+  const [values, x, y, low, high] = await Promise.all([
+    floats(api.blobUrl(ref.sha256)),
+    ...["x", "y", "low", "high"].map(array),
+  ]);
+  const curves = new Map<string, Series>(),
+    n = x?.length ?? 0,
+    part = (a: Float32Array | null, k: number): Float32Array | null => a && a.subarray(k * n, (k + 1) * n);
+  for (const [k, name] of ((drawn?.document.series ?? []) as string[]).entries())
+    if (y) curves.set(name, { y: part(y, k)!, low: part(low, k), high: part(high, k) });
   return {
     result,
     set,
-    values,
+    values: values!,
     height: ref.shape[1],
     width: ref.shape[2],
     targets: result.document.targets ?? [],
     signed: result.document.signed !== false,
+    evidence: readEvidence(set),
+    x,
+    curves,
+    yAxis: String(drawn?.document.y_axis ?? ""),
   };
+}
+export function fromPreview(p: Preview): { values: Float32Array; height: number; width: number; targets: string[] } {
+  return { values: previewValues(p), height: p.shape[1], width: p.shape[2], targets: p.targets };
 }
 /** The percentile of |value| at which colour saturates. */
 export function clipAt(values: Float32Array, percentile: number): number {
@@ -167,9 +206,29 @@ export function clipAt(values: Float32Array, percentile: number): number {
 }
 export const attributions = (methods: Method[]): Method[] =>
   methods.filter((m) => m.subject.includes("example") && m.returns.includes("image-map"));
+/** Methods that stand side by side. */
+export const MOST = 12;
+/** What is explained, as the methods take it: classes, each minus another one, or a unit. Empty is the predicted class. */
+export function subjectTargets(e: ExplainState): NonNullable<RunRequest["subjects"]["targets"]> {
+  if (e.unit) return [e.unit];
+  const other = e.against;
+  return other === null ? e.targets : e.targets.filter((t) => t !== other).map((t) => ({ minus: [t, other] }));
+}
+/** The request of a method about the image at hand; null while there is none. */
+export function ask(method: string, params: Record<string, unknown> = {}): RunRequest | null {
+  const e = view.state.explain;
+  if (!view.state.model || !e.example) return null;
+  const targets = subjectTargets(e);
+  return {
+    method,
+    subjects: { model: view.state.model, example: e.example, ...(targets.length ? { targets } : {}) },
+    params,
+    priority: "interactive",
+  };
+}
 export function patch(change: Partial<typeof view.state.explain>, replace = true): void {
   view.set({ explain: { ...view.state.explain, ...change } }, replace);
 }
 export function choose(example: string | null): void {
-  patch({ example, targets: [] }, false);
+  patch({ example, targets: [], against: null }, false);
 }
