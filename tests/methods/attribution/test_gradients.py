@@ -250,6 +250,22 @@ def test_deeplift_of_one_layer_is_the_papers_formula() -> None:
     close(maps(deeplift, None, call.model, [2])[0], wanted, 1e-4)
 
 
+def test_deeplift_shares_out_overlapping_windows() -> None:
+    """Max-pooling 3 x 3, stride 2: each window's difference at its winner, in loops; a pixel may win several windows."""
+    model = as_model(nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    call = call_of(model, [1])
+    base = baseline_input(model, call.inputs, "blur")
+    x, b = (nn.functional.pad(t[0, 1], [1] * 4, value=-1e9).double().numpy() for t in (call.inputs, base))
+    wanted = np.zeros((66, 66))
+    for top in range(0, 64, 2):
+        for left in range(0, 64, 2):
+            window = (slice(top, top + 3), slice(left, left + 3))
+            most_x, most_b = x[window].max(), b[window].max()
+            winner = np.unravel_index((x if most_x >= most_b else b)[window].argmax(), (3, 3))
+            wanted[top + winner[0], left + winner[1]] += (most_x - most_b) / 32**2
+    close(maps(deeplift, deeplift.params(baseline="blur"), model)[0], wanted[1:-1, 1:-1], 1e-4)
+
+
 def test_deeplift_sees_through_saturation_where_the_gradient_does_not() -> None:
     """The paper's example, at every pixel: 1 - relu(1 - x) has no gradient at white and yet rose by 1 since black."""
 
