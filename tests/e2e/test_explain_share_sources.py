@@ -26,6 +26,52 @@ def test_an_image_with_two_methods(open_page: Open) -> None:
     expect(page.get_by_test_id("tile-integrated-gradients")).to_contain_text(re.compile("gap|adds up", re.IGNORECASE))
 
 
+def test_a_map_stands_with_its_evidence(open_page: Open) -> None:
+    page = open_page(EXPLAIN + "&with=grad-cam,saliency")
+    for method in ("grad-cam", "saliency"):
+        expect(page.get_by_test_id(f"tile-{method}")).to_have_attribute("data-state", "done", timeout=90_000)
+    tile = page.get_by_test_id("tile-grad-cam")
+    for score in ("deletion", "insertion"):
+        expect(tile.locator(f'[data-score="{score}"]')).to_contain_text(re.compile(r"\d"))
+    expect(tile).to_contain_text("randomisation")
+    expect(tile.locator('[data-score="max-sensitivity"]')).to_have_count(0)
+    tile.get_by_role("button", name="All scores").click()
+    expect(tile.locator('[data-score="max-sensitivity"]')).to_contain_text("Random maps")
+    curves = page.get_by_role("figure", name=re.compile("Deletion and insertion of Grad-CAM, Saliency"))
+    expect(curves.locator("path")).to_have_count(8)  # a band and two lines each, and the casing of the selected one
+    page.get_by_role("button", name="Save or read the curves").click()
+    page.get_by_text("Show as table").click()
+    expect(page.get_by_role("region", name=re.compile("Deletion and insertion of")).locator("tbody tr").first).to_contain_text("0")
+    expect(page.get_by_text("rank correlation")).to_be_visible()
+
+
+def test_the_units_behind_a_prediction_are_one_click_away(open_page: Open) -> None:
+    page = open_page(EXPLAIN + "&with=saliency")
+    units = page.get_by_test_id("contributions")
+    expect(units.locator("li").first).to_be_visible(timeout=90_000)
+    listed = units.locator("li").count()
+    units.get_by_role("button", name=re.compile("^Map of ")).first.click()
+    expect(page).to_have_url(re.compile("unit="))
+    expect(page.get_by_test_id("tile-saliency")).to_have_attribute("data-state", "done", timeout=90_000)
+    expect(page.get_by_test_id("tile-saliency").locator("canvas").first).to_have_attribute("aria-label", re.compile(r"stage\d.* / \d+"))
+    page.get_by_role("button", name="Back to classes").click()
+    expect(page).not_to_have_url(re.compile("unit="))
+    page.get_by_test_id("browse-contributions").click()
+    expect(page).to_have_url(re.compile("/browse"))
+    expect(page.get_by_test_id("unit-row").first).to_be_visible()
+    expect(page.get_by_test_id("counts")).to_contain_text(re.compile(rf"^{listed} of "))
+
+
+def test_what_speaks_for_one_class_rather_than_another(open_page: Open) -> None:
+    page = open_page(EXPLAIN + "&with=saliency")
+    expect(page.get_by_test_id("tile-saliency")).to_have_attribute("data-state", "done", timeout=90_000)
+    page.get_by_test_id("difference").click()
+    expect(page).to_have_url(re.compile("against="))
+    tile = page.get_by_test_id("tile-saliency")
+    expect(tile.locator("canvas").first).to_have_attribute("aria-label", re.compile(" - "), timeout=90_000)
+    expect(tile).to_have_attribute("data-state", "done", timeout=90_000)
+
+
 def test_an_uploaded_image_and_a_file_that_is_none(open_page: Open, tmp_path: Path) -> None:
     from PIL import Image
 
