@@ -33,7 +33,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import httpx
-from common import arguments, document, percentiles, report
+from common import arguments, document, finish, percentiles, report
 from synthetic import MODEL, PROBE, SLOTS
 from tests import postgres
 
@@ -223,15 +223,6 @@ def measure(data: Path, units: int, seconds: float, database: str | None) -> dic
 def interactive(images: int, repeats: int) -> dict[str, Any]:
     """Seconds of an explanation on an idle server and while a dissection runs."""
 
-    def finish(http: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        run = http.post(path, json=body).raise_for_status().json()
-        while run["state"] in ("queued", "running"):
-            time.sleep(0.005)
-            run = http.get(f"/runs/{run['id']}").json()
-        if run["state"] != "done":
-            sys.exit(f"{run['method']} failed: {run['error']}")
-        return dict(run)
-
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as (url, _), httpx.Client(base_url=url, timeout=300) as http:
         finish(http, "/models", {"source": "builtin:tinyplaces-resnet"})
         finish(http, "/probes", {"source": f"builtin:tinyplaces#val:{images}", "name": "tinyplaces"})
@@ -279,7 +270,9 @@ def interactive(images: int, repeats: int) -> dict[str, Any]:
 
     found: dict[str, Any] = {
         "explanation begins, idle ms": {k: round(v, 1) for k, v in percentiles(idle).items()},
-        "explanation begins, during a dissection ms": {k: round(v, 1) for k, v in percentiles(busy).items()} | {"n": len(busy)} if busy else None,
+        "explanation begins, during a dissection ms": {k: round(v, 1) for k, v in percentiles(busy).items()} | {"n": len(busy)}
+        if busy
+        else None,
     }
     if rates and busy:
         one = BATCH / statistics.median(rates) * 1000

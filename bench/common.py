@@ -38,6 +38,17 @@ def paired(first: Callable[[], Any], second: Callable[[], Any], pairs: int) -> d
     return {"a": [r[0] for r in rows], "b": [r[1] for r in rows], "ratio": [r[0] / r[1] for r in rows]}
 
 
+def finish(http: Any, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Put a run to a server with an ``httpx.Client`` and wait for its end; exits where it fails."""
+    run = http.post(path, json=body).raise_for_status().json()
+    while run["state"] in ("queued", "running"):
+        time.sleep(0.02)
+        run = http.get(f"/runs/{run['id']}").json()
+    if run["state"] != "done":
+        sys.exit(f"{run['method']} failed: {run['error']}")
+    return dict(run)
+
+
 def ratio(values: list[float], goal: float | None) -> dict[str, float | None]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "goal": goal}
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from common import arguments, document, percentiles, report
+from common import arguments, document, finish, percentiles, report
 
 MODEL, GOALS = "builtin:tinyplaces-resnet", {"cached read": 20.0, "threshold move": 100.0, "cross-filter": 100.0}
 
@@ -31,16 +31,6 @@ def timed(call: Callable[[int], Any], count: int) -> list[float]:
         call(index)
         out.append((time.perf_counter() - start) * 1000)
     return out
-
-
-def finish(http: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    run = http.post(path, json=body).raise_for_status().json()
-    while run["state"] in ("queued", "running"):
-        time.sleep(0.2)
-        run = http.get(f"/runs/{run['id']}").json()
-    if run["state"] != "done":
-        sys.exit(f"{run['method']} failed: {run['error']}")
-    return dict(run)
 
 
 def measure(http: httpx.Client, images: int, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
