@@ -1,0 +1,150 @@
+"""Attribution methods beside the bare passes they are made of, and beside Captum, in one process on tinyplaces-resnet.
+
+"METHOD over passes": the method's map of one image, over as many images forward (and backward) through the same network in batches of
+the same size, and nothing else. "captum over ours METHOD": Captum for the same result, over ours; where Captum's default differs
+from its best setting, the default is meant, and the best setting stands beside it. Answers are compared before a time is printed.
+Outside: loading, preprocessing, and the evidence, which is measured by tests of the whole screen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import captum.attr as peer
+import torch
+from common import arguments, document, paired, peak_megabytes, ratio, report
+from torch import Tensor, nn
+
+from microtome.core.context import SilentContext
+from microtome.methods.attribution.baseline import baseline_input
+from microtome.methods.attribution.explain import BATCH, FORWARD_BATCH, Call, portions
+from microtome.methods.attribution.target import targets_of
+from microtome.methods.registry import get_method
+from microtome.models.loading import load_model
+from microtome.probes import open_probe
+
+GOAL, CAM_GOAL, DEFAULT_GOAL = 1.10, 1.25, 1.5
+
+
+class Logits(nn.Module):
+    """What Captum explains: a module from inputs to logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.network(inputs).logits
+        return logits
+
+
+def main() -> None:
+    options = arguments(__doc__ or "")
+    steps, pairs = (32, 5) if options.quick else (64, 9)
+    model = load_model("builtin:tinyplaces-resnet", "cpu")
+    probe = open_probe("builtin:tinyplaces#val:24")
+    inputs = model.inputs([probe.image(1)])
+    [target] = targets_of(model, inputs, [1])
+    others = model.inputs([probe.image(i) for i in range(8)])
+    call = Call(model, inputs, [target], SilentContext(), 0, neighbours=lambda count: others[:count])
+    net, black = Logits(model.network), baseline_input(model, inputs, "black")
+
+    def ours(id: str, **params: Any) -> Callable[[], Tensor]:
+        spec = get_method(id)
+        assert spec.explain is not None
+        return lambda: spec.explain(call, spec.params(**params)).maps  # type: ignore[misc]
+
+    def gradients(count: int) -> None:
+        """``count`` images forward and backward to the input."""
+        for start, end in portions(count, BATCH):
+            leaf = inputs.expand(end - start, -1, -1, -1).clone().requires_grad_(True)
+            with torch.enable_grad():
+                torch.autograd.grad(model.forward(leaf)[:, 1].sum(), leaf)
+
+    def forwards(count: int) -> None:
+        with torch.inference_mode():
+            for start, end in portions(count, FORWARD_BATCH):
+                model.forward(inputs.expand(end - start, -1, -1, -1).clone())
+
+    window, stride = 12, 6
+    squares = len(range(0, 96 - window + 1, stride)) ** 2
+    layer = model.attribution_layer()
+    maps = {
+        "integrated-gradients": ours("integrated-gradients", steps=steps, max_steps=steps),
+        "smoothgrad": ours("smoothgrad", samples=steps, colours="signed"),
+        "gradient-shap": ours("gradient-shap", samples=steps, references=8),
+        "occlusion": ours("occlusion", window=window, stride=stride, baseline="black"),
+        "grad-cam": ours("grad-cam"),
+    }
+    passes: dict[str, Callable[[], None]] = {
+        "integrated-gradients": lambda: gradients(steps),
+        "smoothgrad": lambda: gradients(steps),
+        "gradient-shap": lambda: gradients(steps),
+        "occlusion": lambda: forwards(squares),
+        "grad-cam": lambda: forwards(1),
+    }
+
+    def occluded(at_once: int) -> Tensor:
+        kept = {"sliding_window_shapes": (3, window, window), "strides": (3, stride, stride), "baselines": black}
+        return peer.Occlusion(net).attribute(inputs, target=1, perturbations_per_eval=at_once, **kept)[0, 0]
+
+    def cam() -> Tensor:
+        found = peer.LayerGradCam(net, model.module(layer)).attribute(inputs, target=1, relu_attributions=True)
+        return peer.LayerAttribution.interpolate(found, (96, 96), "bilinear")[0, 0]
+
+    integrated = peer.IntegratedGradients(net, multiply_by_inputs=True)
+    theirs: dict[str, Callable[[], Tensor]] = {
+        "integrated-gradients": lambda: integrated.attribute(
+            inputs, black, target=1, n_steps=steps, method="gausslegendre", internal_batch_size=BATCH
+        )[0].sum(0),
+        "occlusion": lambda: occluded(1),
+        "occlusion, Captum at its best": lambda: occluded(FORWARD_BATCH),
+        "grad-cam": cam,
+    }
+    differences = {
+        name: float((maps[name]()[0] - theirs[name]().detach()).abs().max() / theirs[name]().detach().abs().max())
+        for name in theirs
+        if name in maps
+    }
+    # Captum's noise and references are drawn otherwise, so SmoothGrad and gradient SHAP have no common answer. Gradients of a network
+    # of ReLUs jump: the last bit of a step's position moves single pixels of integrated gradients by thousandths of the largest.
+    if max(differences.values()) > 5e-3:
+        sys.exit(f"maps differ from Captum's (largest difference over the largest value: {differences}); no time is printed")
+    noise = float(
+        torch.corrcoef(
+            torch.stack([maps["smoothgrad"]().flatten(), ours("smoothgrad", samples=steps, colours="signed", seed=1)().flatten()])
+        )[0, 1]
+    )
+
+    for run in (*maps.values(), *passes.values()):
+        run()
+    ratios: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+    for name, method in maps.items():
+        found = paired(method, passes[name], pairs if name != "grad-cam" else 8 * pairs)
+        goal = CAM_GOAL if name == "grad-cam" else GOAL
+        ratios[f"{name} over {'one forward pass' if name == 'grad-cam' else 'passes'}"] = ratio(found["ratio"], goal)
+        seconds[name] = min(found["a"])
+    for name, captum in theirs.items():
+        mine = maps[name.split(",")[0]]
+        few = name == "occlusion"
+        found = paired(captum, mine, (5 if few else pairs) if "cam" not in name else 8 * pairs)
+        ratios[f"captum over ours {name}"] = ratio(found["ratio"], DEFAULT_GOAL if few else 1.0)
+    before = peak_megabytes()
+    ours("integrated-gradients", steps=8 * steps, max_steps=8 * steps)()
+    figures = {
+        "steps": steps, "squares": squares, "batch": BATCH, "forward batch": FORWARD_BATCH, "seconds": seconds,
+        "largest differences from Captum": differences,
+        "correlation of two seeds of SmoothGrad": noise, "peak megabytes": before,
+        "more megabytes with eight times the steps": peak_megabytes() - before, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    report(document("attribution", ratios, figures, ("torch", "transformers", "captum")), options.json)
+
+
+if __name__ == "__main__":
+    main()
