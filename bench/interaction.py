@@ -73,7 +73,7 @@ def measure(http: httpx.Client, images: int, count: int) -> tuple[dict[str, Any]
             if http.post("/units/query", json=query).json()["counts"]["in_filter"] != answer["counts"]["in_filter"]:
                 sys.exit("counts of table and views differ; no time is printed")
 
-    figures: dict[str, Any] = {"images": images, "units": len(points["unit"]), "repeats": count}
+    figures: dict[str, Any] = {"images": images, "units": sum(x["units"] for x in computed), "repeats": count}
     for name, call in {"cached read": read, "cached run": run_again, "threshold move": move, "cross-filter": cross}.items():
         figures[f"{name} ms"] = {k: round(v, 2) for k, v in percentiles(timed(call, count)).items()}
     ratios = {}

@@ -1,7 +1,7 @@
 """What a method sees of its run, inside a worker.
 
 ``check``, and with it ``progress``, is also the safe point at which a worker does other people's short work: between two batches
-of a batch run, or of an interactive one that has shown its preview, it looks (at most every 200 ms) for queued interactive runs and
+of a batch run, or of an interactive one that has shown its preview, it looks (at most every 50 ms) for queued interactive runs and
 executes them, in a thread of their own so that gradient modes stay apart, and with another instance of the model so that the
 hooks of the long run do not see them. Helper threads of a method (one that reads ahead) may call ``check`` too; they are told of a
 cancel, and do nobody's work.
@@ -18,7 +18,8 @@ from microtome.core.errors import RunCancelled, Unavailable
 from microtome.store.events import EventRepository
 from microtome.store.runs import RunRepository
 
-POLL = 0.2
+#: Seconds between two looks at whether the run was cancelled, and at whether somebody waits for short work: about a batch.
+POLL, LOOK = 0.2, 0.05
 TELL = 0.25
 
 
@@ -77,7 +78,7 @@ class WorkContext:
             self._between is not None
             and self._gives_way
             and threading.get_ident() == self._thread
-            and time.monotonic() - self._polled >= POLL
+            and time.monotonic() - self._polled >= LOOK
         ):
             self._polled = time.monotonic()
             self._away += self._between()
