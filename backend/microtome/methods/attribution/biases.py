@@ -26,7 +26,7 @@ def _tell(out: Tensor, bias: Tensor | float, told: Told) -> Tensor:
     return out
 
 
-def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any = None) -> Any:
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str, default: Any = None) -> Any:
     return args[place] if len(args) > place else kwargs.get(name, default)
 
 
@@ -35,7 +35,7 @@ def bias_rules(told: Told) -> dict[str, Rule]:
 
     def affine(channel_first: bool) -> Rule:
         def rule(function: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            out, bias = function(*args, **kwargs), _argument(args, kwargs, 2, "bias")
+            out, bias = function(*args, **kwargs), argument(args, kwargs, 2, "bias")
             if bias is None:
                 return out
             return _tell(out, bias.view(-1, *[1] * (out.ndim - 2)) if channel_first else bias, told)
@@ -44,21 +44,21 @@ def bias_rules(told: Told) -> dict[str, Rule]:
 
     def batch_norm(function: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         out = function(*args, **kwargs)
-        mean, variance = _argument(args, kwargs, 1, "running_mean"), _argument(args, kwargs, 2, "running_var")
-        weight, bias = _argument(args, kwargs, 3, "weight"), _argument(args, kwargs, 4, "bias")
-        if _argument(args, kwargs, 5, "training", False) or mean is None:
+        mean, variance = argument(args, kwargs, 1, "running_mean"), argument(args, kwargs, 2, "running_var")
+        weight, bias = argument(args, kwargs, 3, "weight"), argument(args, kwargs, 4, "bias")
+        if argument(args, kwargs, 5, "training", False) or mean is None:
             return out
-        shift = -mean * torch.rsqrt(variance + _argument(args, kwargs, 7, "eps", 1e-5)) * (1 if weight is None else weight)
+        shift = -mean * torch.rsqrt(variance + argument(args, kwargs, 7, "eps", 1e-5)) * (1 if weight is None else weight)
         shift = shift if bias is None else shift + bias
         return _tell(out, shift.view(-1, *[1] * (out.ndim - 2)), told)
 
     def layer_norm(function: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         out, x = function(*args, **kwargs), args[0].detach()
-        axes = tuple(range(-len(_argument(args, kwargs, 1, "normalized_shape")), 0))
-        weight, bias = _argument(args, kwargs, 2, "weight"), _argument(args, kwargs, 3, "bias")
+        axes = tuple(range(-len(argument(args, kwargs, 1, "normalized_shape")), 0))
+        weight, bias = argument(args, kwargs, 2, "weight"), argument(args, kwargs, 3, "bias")
         centred = x - x.mean(axes, keepdim=True)
         variance = centred.square().mean(axes, keepdim=True)
-        scale = torch.rsqrt(variance + _argument(args, kwargs, 4, "eps", 1e-5))
+        scale = torch.rsqrt(variance + argument(args, kwargs, 4, "eps", 1e-5))
         constant = centred * scale**3 * variance  # n - J x, for n = centred * scale
         constant = constant if weight is None else constant * weight
         return _tell(out, constant if bias is None else constant + bias, told)
@@ -74,13 +74,13 @@ def bias_rules(told: Told) -> dict[str, Rule]:
         return _tell(out, (value - at * slope).detach(), told)
 
     def softmax(function: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        out, x, dim = function(*args, **kwargs), args[0].detach(), _argument(args, kwargs, 1, "dim")
+        out, x, dim = function(*args, **kwargs), args[0].detach(), argument(args, kwargs, 1, "dim")
         return _tell(out, _softmax_constant(out.detach(), x, dim), told)
 
     def attention(function: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         out = function(*args, **kwargs)
         query, key, value = (t.detach() for t in args[:3])
-        mask, scale = _argument(args, kwargs, 3, "attn_mask"), kwargs.get("scale")
+        mask, scale = argument(args, kwargs, 3, "attn_mask"), kwargs.get("scale")
         if kwargs.get("is_causal") or mask is not None or query.shape[1] != key.shape[1]:
             return out
         scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
