@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
-    from transformers import ResNetConfig
+    from transformers import ResNetConfig, ViTConfig
 
-__all__ = ["build", "build_tinyplaces_resnet"]
+__all__ = ["build", "build_tinyplaces_resnet", "build_tinyplaces_vit"]
 
 
 def build_tinyplaces_resnet(config: ResNetConfig | dict) -> nn.Module:
@@ -29,6 +29,13 @@ def build_tinyplaces_resnet(config: ResNetConfig | dict) -> nn.Module:
     if not getattr(config, "stem_pooling", False):
         model.resnet.embedder.pooler = nn.Identity()  # type: ignore[assignment]
     return model
+
+
+def build_tinyplaces_vit(config: ViTConfig | dict) -> nn.Module:
+    """Untrained ``ViTForImageClassification``; ``config`` is a ``ViTConfig`` or the dictionary of one."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    return ViTForImageClassification(ViTConfig.from_dict(config) if isinstance(config, dict) else config)
 
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {"tinyplaces-resnet": build_tinyplaces_resnet}
