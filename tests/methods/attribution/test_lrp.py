@@ -78,7 +78,7 @@ def steps_of(network: nn.Sequential) -> list[reference.Step]:
         (P(rule="alpha-beta", alpha=3.0, input_rule="w-square"), [("w-square", 0.0)] + [("alpha-beta", 3.0)] * 2),
         (P(rule="gamma", input_rule="flat"), [("flat", 0.0)] + [("gamma", 0.25)] * 2),
         (P(rule="composite", epsilon=0.1), [("box", 0.0), ("epsilon", 0.1), ("epsilon", 0.0)]),
-        (P(rule="composite", gamma=0.3, input_rule="same"), [("gamma", 0.3), ("epsilon", 0.25), ("epsilon", 0.0)]),
+        (P(rule="composite", gamma=0.3, input_rule="same"), [("gamma", 0.3), ("epsilon", 0.01), ("epsilon", 0.0)]),
     ],
 )
 def test_every_preset_is_what_loops_over_units_give(params: Any, wanted: list[tuple[str, float]]) -> None:

@@ -23,7 +23,7 @@ class Params(ExplainParams):
     shows: Literal["attribution", "signal"] = Field(
         "attribution", description="attribution: what the signal of each pixel contributes; signal: the signal itself (PatternNet)."
     )
-    images: int = Field(64, ge=8, le=256, description="Other images of the set over which patterns are estimated.")
+    images: int = Field(32, ge=8, le=256, description="Other images of the set over which patterns are estimated.")
     estimator: Estimator = Field(
         "two-component", description="two-component: patterns of active units apart, for layers behind which is a ReLU; linear: all alike."
     )
