@@ -72,6 +72,7 @@ def unit_contributions(  # type: ignore[no-untyped-def]
     Raises:
         InvalidInput: no layer is reached by the gradient.
     """
+    run.check()
     inputs = model.inputs([example.image])
     chosen = targets_of(model, inputs, targets)
     asked = [model.layer(name) for name in layers] if layers else model.default_layers()
@@ -98,6 +99,7 @@ def unit_contributions(  # type: ignore[no-untyped-def]
             whole = every_number(model, inputs, chosen)[0]
             lost = []
             for number, (layer, index) in enumerate(places):
+                run.check()
                 run.progress(number, len(places), "units switched off")
                 with model.ablated(layer, [index]):
                     lost.append(whole - every_number(model, inputs, chosen)[0])
