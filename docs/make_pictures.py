@@ -19,6 +19,8 @@ from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "pictures"
 SUBJECTS = "m=tinyplaces-resnet&p=tinyplaces"
+METHODS = ("grad-cam", "integrated-gradients", "fullgrad", "smoothgrad", "lrp", "occlusion")
+SIX = f"e=tinyplaces:1&with={','.join(METHODS)}"
 UNIT = "u=resnet.encoder.stages.3.layers.1/38"  # a car detector of the built-in model
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
@@ -59,10 +61,9 @@ def brushed(page: Page) -> None:
 
 
 def explain(page: Page) -> None:
-    for method in ("grad-cam", "integrated-gradients", "occlusion"):
+    for method in METHODS:
         tile = page.get_by_test_id(f"tile-{method}")
-        if tile.count():
-            page.wait_for_function("e => e.dataset.state === 'done'", arg=tile.element_handle(), timeout=120_000)
+        page.wait_for_function("e => e.dataset.state === 'done'", arg=tile.element_handle(), timeout=120_000)
     page.wait_for_timeout(1200)
 
 
@@ -81,8 +82,8 @@ def shoot(address: str) -> None:
             ("browse-brushed", f"/browse?{SUBJECTS}&{UNIT}", brushed, "light", (1600, 1000)),
             ("browse-dark", f"/browse?{SUBJECTS}&{UNIT}", browse, "dark", (1600, 1000)),
             ("browse-1024", f"/browse?{SUBJECTS}", settle, "light", (1024, 768)),
-            ("explain", f"/explain?{SUBJECTS}", explain, "light", (1600, 1000)),
-            ("explain-dark", f"/explain?{SUBJECTS}", explain, "dark", (1600, 1000)),
+            ("explain", f"/explain?{SUBJECTS}&{SIX}", explain, "light", (1600, 1000)),
+            ("explain-dark", f"/explain?{SUBJECTS}&{SIX}", explain, "dark", (1600, 1000)),
             ("runs", "/runs", settle, "light", (1600, 1000)),
         ):
             context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)  # type: ignore[arg-type]
