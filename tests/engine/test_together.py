@@ -77,17 +77,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return seen
 
 
-@pytest.fixture
-def queue(ready: Any, settings: Any, make_engine: Any) -> Any:
-    """An engine that only queues, on the store of ``ready``."""
-    return make_engine(settings, "none", store=ready.store)
-
-
-@pytest.fixture
-def worker(ready: Any) -> Worker:
-    return ready._worker().worker  # type: ignore[no-any-return]
-
-
 def ask(engine: Any, example: int, **more: Any) -> Any:
     targets = {"targets": more.pop("targets")} if "targets" in more else {}
     return engine.submit("grad-cam", {"model": "fake", "example": f"fake-probe:{example}", **targets}, more)

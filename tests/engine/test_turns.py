@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from microtome.core.errors import InvalidInput
 from microtome.engine.execute import Worker
@@ -64,17 +65,6 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
     monkeypatch.setitem(METHODS, "grad-cam", replace(grad_cam, stages=stages))
     return seen
-
-
-@pytest.fixture
-def queue(ready: Any, settings: Any, make_engine: Any) -> Any:
-    """An engine that only queues, on the store of ``ready``."""
-    return make_engine(settings, "none", store=ready.store)
-
-
-@pytest.fixture
-def worker(ready: Any) -> Worker:
-    return ready._worker().worker  # type: ignore[no-any-return]
 
 
 def ask(engine: Any, target: int, steps: int = 0) -> Any:
@@ -134,6 +124,37 @@ def test_what_has_shown_nothing_is_not_interrupted(queue: Any, worker: Worker, l
     while worker.step():
         pass
     assert order == ["begin [0]", "end [0]", "begin [1]", "end [1]"]
+
+
+def test_long_work_gives_way_whatever_its_priority(queue: Any, worker: Worker, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dissection that somebody submitted as interactive is long work all the same."""
+    old = METHODS["dissection"]
+
+    def long(*, run: Any, layers: Any, **_: Any) -> Any:
+        ask(queue, 1)
+        run._polled = 0.0
+        run.check()
+        log.lines.append("dissected")
+        raise InvalidInput("That is enough.")
+
+    monkeypatch.setitem(METHODS, "dissection", replace(old, function=long))
+    queue.submit("dissection", {"model": "fake", "probe": "fake-probe"}, {}, "interactive")
+    assert worker.step()
+    assert log.lines == ["preview [1]", "evidence [1]", "done [1]", "dissected"]
+
+
+def test_a_database_that_is_away_for_a_moment_leaves_nobody_hanging(
+    queue: Any, worker: Worker, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ask(queue, 0)
+
+    def away(*_: Any) -> Any:
+        raise OperationalError("select", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(worker.runs, "claim_where", away)
+    assert worker.step()
+    assert queue.get(run.id).state == "done"
+    assert worker.active == []
 
 
 def test_a_model_that_cannot_be_read_ends_the_run(queue: Any, worker: Worker, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

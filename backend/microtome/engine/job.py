@@ -46,9 +46,11 @@ class Job:
     def __init__(self, worker: Worker, row: Row[Any], between: Callable[[], float] | None) -> None:
         self.worker, self.row = worker, row
         self.passes = 0
+        spec = None if row.system else worker.workshop.methods().get(row.method)
+        short = row.priority > 0 and spec is not None and spec.interactive
         self.context = WorkContext(
             row.id, worker.runs, worker.events, self.publish, between, worker.settings.run_seconds, worker.captures,
-            gives_way=row.priority == 0,
+            gives_way=not short,
         )  # fmt: skip
         self._published: set[str] = set()
         worker.active.append(row.id)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import Row
+from sqlalchemy.exc import SQLAlchemyError
 
 from microtome.engine.job import Job
 from microtome.methods.contract import Results
@@ -19,6 +22,7 @@ from microtome.methods.contract import Results
 if TYPE_CHECKING:
     from microtome.engine.execute import Worker
 
+log = structlog.get_logger("microtome.engine")
 #: Most runs under way at once.
 MOST = 16
 Stages = Generator[None, None, Results]
@@ -31,33 +35,39 @@ def has_stages(worker: Worker, run: Row[Any]) -> bool:
 
 def execute_in_turns(worker: Worker, row: Row[Any], between: Callable[[], float] | None) -> None:
     """Execute a claimed run, and those with stages that wait on the same model, to their ends. Never raises for what they do."""
-    open_: list[tuple[Job, Stages, float]] = []  # and since when they stand still
-    taken = 0
-    try:
-        with worker.borrow(row) as model:
-            rows = [row]
-            while rows:
-                taken += len(rows)
-                for next_row in rows:
-                    job = Job(worker, next_row, between)
-                    stages = _begin(job, model)
-                    if stages is not None:
-                        open_.append((job, stages, time.monotonic()))
-                rows = worker.runs.claim_where(worker.owner, lambda r: has_stages(worker, r) and _same_model(r, row), MOST - taken)
-            for job, stages, since in open_:
-                job.context.stood_still(time.monotonic() - since)
-                _complete(job, stages, model)
-    except Exception as error:
-        if not taken:  # the model could not be read
-            job = Job(worker, row, None)
-            job.end(error)
-        else:
-            raise
+    with ExitStack() as borrowed:
+        try:
+            model = borrowed.enter_context(worker.borrow(row))
+        except Exception as error:
+            Job(worker, row, None).end(error)
+            return
+        shown: list[tuple[Job, Stages, float]] = []  # and since when they stand still
+        taken, rows = 0, [row]
+        while rows:
+            taken += len(rows)
+            for each in rows:
+                job = Job(worker, each, between)
+                stages = _begin(job, model)
+                if stages is not None:
+                    shown.append((job, stages, time.monotonic()))
+            rows = _waiting(worker, row, MOST - taken)
+        for job, stages, since in shown:
+            job.context.stood_still(time.monotonic() - since)
+            _complete(job, stages, model)
     worker.tidy()
 
 
-def _same_model(one: Row[Any], other: Row[Any]) -> bool:
-    return bool(one.plan.get("model") == other.plan.get("model"))
+def _waiting(worker: Worker, row: Row[Any], limit: int) -> list[Row[Any]]:
+    """Claim the runs that can take turns with ``row``. A database that is away for a moment must not leave begun ones hanging."""
+
+    def alike(other: Row[Any]) -> bool:
+        return has_stages(worker, other) and other.plan.get("model") == row.plan.get("model")
+
+    try:
+        return worker.runs.claim_where(worker.owner, alike, limit)
+    except SQLAlchemyError as error:
+        log.warning("nobody is asked to take turns", error=str(error)[:300])
+        return []
 
 
 def _begin(job: Job, model: Any) -> Stages | None:
