@@ -26,7 +26,8 @@ def guided_backpropagation(call: Call, params: Params) -> Attribution:
 
     Known failures:
         It partly reconstructs the image: maps hardly change when the class or even the weights of late layers do (Adebayo et
-        al. 2018, Nie et al. 2018). A crisp outline is no evidence; the randomisation score beside the map shows it.
+        al. 2018, Nie et al. 2018). A crisp outline is no evidence, and the score on a wholly random network may still look good:
+        run the model randomisation test, which goes layer by layer and shows how far down nothing changes.
     """
     gradient, count = rectified_gradients(call, guided, "Guided backpropagation")
     return Attribution(over_colours(gradient, params.colours), None, {"relus": count})
