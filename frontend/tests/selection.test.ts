@@ -81,6 +81,10 @@ describe("the address", () => {
     };
     expect(decode(...split(encode({ name: "explain" }, v, null))).view).toEqual(v);
   });
+  it("drops a class to subtract where there is none to subtract it from", () => {
+    expect(decode("/explain", "?for=3&against=5").view.explain.against).toBe(5);
+    expect(decode("/explain", "?against=5").view.explain.against).toBeNull();
+  });
   it("names a unit by a stable path", () => {
     const address = encode({ name: "unit", model: "m", layer: "a.b", unit: 7 }, { ...emptyView(), probe: "p" }, null);
     expect(address).toBe("/unit/m/a.b/7?probe=p");

@@ -212,7 +212,8 @@ export function decode(path: string, search: string): { route: Route; view: View
     .filter((n) => Number.isInteger(n) && n >= 0)
     .slice(0, 4);
   const against = number("against", 0, 100_000, -1);
-  e.against = Number.isInteger(against) && against >= 0 ? against : null;
+  // a difference needs a class to begin with: the predicted one is not known to an address
+  e.against = e.targets.length && Number.isInteger(against) && against >= 0 ? against : null;
   e.unit = parseUnit(q.get("unit"));
   e.opacity = number("op", 0, 1, e.opacity);
   e.clip = number("clip", 50, 100, e.clip);
