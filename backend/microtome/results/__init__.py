@@ -9,10 +9,12 @@ from microtome.results.kinds import (
     Distribution,
     Gallery,
     ImageMap,
+    MapSet,
     Matrix,
     Result,
     Scatter,
     Scorecard,
+    Tree,
     UnitTable,
 )
 
@@ -25,9 +27,11 @@ __all__ = [
     "Distribution",
     "Gallery",
     "ImageMap",
+    "MapSet",
     "Matrix",
     "Result",
     "Scatter",
     "Scorecard",
+    "Tree",
     "UnitTable",
 ]

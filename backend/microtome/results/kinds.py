@@ -286,7 +286,63 @@ class Scorecard(Result):
     facts: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
 
 
+class MapSet(Result):
+    """Maps of many examples, in groups: what a method does over a set rather than on one image.
+
+    ``maps`` float32 [n, h, w], small (at most 64 on a side), in the geometry of the model's input; ``example`` int32 [n] index in
+    the probe set (-1 for an image that is none of it), ``group`` int32 [n] place in ``groups`` (-1 for none), ``value`` float32 [n]
+    what the order is by; ``points`` float32 [n, 2] where each stands on a plane, if there is one.
+    """
+
+    kind: Literal["map-set"] = "map-set"
+    ARRAYS: ClassVar = {"maps": (3, FLOAT), "example": (1, INT), "group": (1, INT), "value": (1, FLOAT), "points": (2, FLOAT)}
+    OPTIONAL: ClassVar = frozenset({"points"})
+    groups: list[str] = Field(description="Name of every group: a cluster, a range of percentiles.")
+    quantity: str = Field(description="What a value of a map is, with its unit.")
+    value_name: str = Field(description="What ``value`` is, with its unit.")
+    signed: bool = True
+    facts: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _same_length(self) -> MapSet:
+        count = len(self.arrays["maps"])
+        unequal = [name for name, array in self.arrays.items() if len(array) != count]
+        if unequal:
+            raise ValueError(f"map-set: {', '.join(unequal)} must have {count} entries, one per map")
+        group = self.arrays["group"]
+        if count and not -1 <= group.min() <= group.max() < len(self.groups):
+            raise ValueError(f"map-set.group must lie in -1 to {len(self.groups) - 1}")
+        return self
+
+
+class Tree(Result):
+    """A hierarchy of parts: of an image, a decision, a text. Node 0 is the root and every other node stands after its parent.
+
+    ``parent`` int32 [nodes] (-1 for the root), ``value`` float32 [nodes]; ``leaves`` int32 [h, w]: for a hierarchy of regions, the
+    leaf node that covers each position of the model's input. The region of a node is the union of the leaves below it.
+    """
+
+    kind: Literal["tree"] = "tree"
+    ARRAYS: ClassVar = {"parent": (1, INT), "value": (1, FLOAT), "leaves": (2, INT)}
+    OPTIONAL: ClassVar = frozenset({"leaves"})
+    names: list[str] = Field(default_factory=list, description="Name of every node; empty where its region says enough.")
+    quantity: str = Field(description="What a value is, with its unit.")
+    facts: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Tree:
+        parent = self.arrays["parent"]
+        if not len(parent) or parent[0] != -1 or (parent[1:] < 0).any() or (parent[1:] >= np.arange(1, len(parent))).any():
+            raise ValueError("tree.parent: node 0 must be the root (-1), and every other node must stand after its parent")
+        if len(self.arrays["value"]) != len(parent) or len(self.names) not in (0, len(parent)):
+            raise ValueError(f"tree: value and names must have {len(parent)} entries, one per node")
+        leaves = self.arrays.get("leaves")
+        if leaves is not None and (leaves.min() < 0 or leaves.max() >= len(parent) or np.isin(leaves, parent).any()):
+            raise ValueError("tree.leaves must name nodes that have no children")
+        return self
+
+
 KINDS: dict[str, type[Result]] = {
     str(kind.model_fields["kind"].default): kind
-    for kind in (ImageMap, UnitTable, Matrix, Scatter, Curves, Distribution, Gallery, Scorecard)
+    for kind in (ImageMap, UnitTable, Matrix, Scatter, Curves, Distribution, Gallery, Scorecard, MapSet, Tree)
 }
