@@ -15,6 +15,11 @@ from microtome.models.layers import Layer, find_layers, first_tensor
 from microtome.models.preprocess import Preprocessor
 
 
+def class_probabilities(logits: torch.Tensor, multilabel: bool) -> torch.Tensor:
+    """float64 [..., classes]: of one class among all, or of each label by itself where several may hold at once."""
+    return logits.double().sigmoid() if multilabel else logits.double().softmax(-1)
+
+
 class Model:
     """A network in evaluation mode on one device.
 
@@ -22,6 +27,7 @@ class Model:
         hash: identity, sha256 of weights, configuration and processor.
         layers: all layers by name, in order of execution.
         classes: names of the outputs.
+        multilabel: whether several classes may hold at once, as the configuration's ``problem_type`` says.
         forward_passes: examples that went through the network so far; a cache hit adds none.
     """
 
@@ -46,6 +52,7 @@ class Model:
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
         self.preprocess, self.classes, self.config = preprocess, tuple(classes), dict(config)
+        self.multilabel = self.config.get("problem_type") == "multi_label_classification"
         self.channels = channels
         self.forward_passes = 0
         generator = torch.Generator().manual_seed(0)
@@ -98,6 +105,10 @@ class Model:
         logits = first_tensor(self.network(inputs))
         assert logits is not None
         return logits
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """float64 [..., classes], of logits of the same shape."""
+        return class_probabilities(logits, self.multilabel)
 
     @contextmanager
     def tapped(self, layers: Sequence[Layer], tap: Callable[[Layer, torch.Tensor], None]) -> Iterator[None]:

@@ -30,11 +30,11 @@ def _prediction(model: Model, logits: torch.Tensor) -> Results | MicrotomeError:
         predicted = int(check_finite(logits).argmax())
     except InvalidInput as error:
         return error
-    chances = logits.double().softmax(0).tolist()
+    chances = model.probabilities(logits).tolist()
     scores = [
         Scorecard.Score(name=name, value=p, unit="probability", group="class") for name, p in zip(model.classes, chances, strict=True)
     ]
-    return {"prediction": Scorecard(title="Prediction", scores=scores, facts={"predicted": predicted})}
+    return {"prediction": Scorecard(title="Prediction", scores=scores, facts={"predicted": predicted, "multilabel": model.multilabel})}
 
 
 @method(
@@ -44,12 +44,16 @@ def _prediction(model: Model, logits: torch.Tensor) -> Results | MicrotomeError:
     subjects=("model", "example"),
     returns=(Scorecard,),
     interactive=True,
-    cite="softmax of the model's logits",
+    cite="softmax of the model's logits; sigmoid where labels do not exclude each other",
+    version="2",
     cost=Cost(passes=1.0),
     batch=_predict_together,
 )
 def predict(*, model: Model, example: Example, params: MethodParams, run: RunContext):  # type: ignore[no-untyped-def]
-    """Probability of every class for one image, in order of the classes."""
+    """Probability of every class for one image, in order of the classes.
+
+    Of a model whose labels do not exclude each other (``problem_type`` of its configuration), each label by itself.
+    """
     return alone(_predict_together, model=model, params=params, run=run, example=example)
 
 
@@ -65,17 +69,18 @@ class Params(MethodParams):
     returns=(Matrix, Scorecard),
     params=Params,
     example_params=Params(max_examples=6),
-    cite="softmax of the model's logits",
+    cite="softmax of the model's logits; sigmoid where labels do not exclude each other",
+    version="2",
     cost=Cost(passes=1.0, per_probe=True, capture=("logits",)),
 )
 def predictions(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
-    """Probability of every class for every example, and the accuracy per class where classes match by name.
+    """Probability of every class for every example, and the accuracy of the most probable one where classes match by name.
 
     The 95 % interval of an accuracy is Wilson's.
     """
     examples = min(len(probe), params.max_examples or len(probe))
     with captured(model, probe, [], examples, run) as taken:
-        out = torch.from_numpy(np.array(taken.logits())).double().softmax(1).float().numpy()
+        out = model.probabilities(torch.from_numpy(np.array(taken.logits()))).float().numpy()
     mapping = match_classes(probe.classes, model.classes)
     labels = [probe.label(i) for i in range(examples)]
     truth = np.array([-1 if y is None else mapping.get(y, -1) for y in labels])

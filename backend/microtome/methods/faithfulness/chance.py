@@ -105,7 +105,7 @@ def chance_of(model: Model, image: Tensor, fill: Tensor, targets: Sequence[Targe
     removals = [Removal(row, 0, count) for row in range(DRAWS) for count in inner]
     said = answers(model, image, fill, places, removals, sorted(wanted, key=lambda t: t.name), run, "images with random fills")
     if kept is not None:
-        said = Answers(said.logits, kept.said.at_layers | said.at_layers)
+        said = Answers(said.logits, kept.said.at_layers | said.at_layers, said.multilabel)
     found = Chance(places, said)
     with _lock:
         if model.hash:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from microtome.methods.attribution.explain import Attribution, Call
 
 #: Part of the version of every attribution method: a change of what stands here misses the cache.
-EVIDENCE_VERSION = "1"
+EVIDENCE_VERSION = "2"
 FILL: Baseline = "blur"
 _CONFIDENCE = "Insertion and deletion depend on the confidence of the model: compare maps of one model by them, never models."
 Facts = dict[str, str | int | float | bool | None]

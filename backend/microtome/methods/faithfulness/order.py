@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from microtome.core.context import RunContext
-from microtome.models.model import Model
+from microtome.models.model import Model, class_probabilities
 
 if TYPE_CHECKING:
     from microtome.methods.attribution.target import Target
@@ -56,6 +56,7 @@ class Answers:
 
     logits: Tensor
     at_layers: dict[Target, Tensor]
+    multilabel: bool = False
 
     def numbers(self, target: Target) -> Floats:
         """The target's number, float64 [removals]."""
@@ -66,7 +67,7 @@ class Answers:
         """What curves show: the probability of a class, or the number of any other target, float64 [removals]."""
         if target.index is None:
             return self.numbers(target)
-        return self.logits.double().softmax(1)[:, target.index].numpy()
+        return class_probabilities(self.logits, self.multilabel)[:, target.index].numpy()
 
 
 def answers(
@@ -98,4 +99,4 @@ def answers(
             logits.append(out.float().cpu())
             for target, found in numbers.items():
                 found.append(target.number(out, recorded).float().cpu())
-    return Answers(torch.cat(logits), {target: torch.cat(found) for target, found in numbers.items()})
+    return Answers(torch.cat(logits), {target: torch.cat(found) for target, found in numbers.items()}, model.multilabel)
