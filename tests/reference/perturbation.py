@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
+from math import factorial
 
 import numpy as np
 import torch
@@ -33,3 +35,26 @@ def rise_covariance(grid: int, keep: float, size: tuple[int, int]) -> np.ndarray
         shifted = [weights[s : s + side] for s in range(cell)]
         lines.append(sum(w @ w.T for w in shifted) / cell)
     return keep * (1 - keep) * np.einsum("ab,cd->acbd", *lines).reshape(size[0] * size[1], -1)
+
+
+def shapley(count: int, number_of: Callable[[tuple[bool, ...]], float]) -> np.ndarray:
+    """Shapley values by their definition: what a feature adds, over all subsets of the others."""
+    others_first = [factorial(size) * factorial(count - size - 1) / factorial(count) for size in range(count)]
+    values = {key: number_of(key) for key in product((False, True), repeat=count)}
+    out = np.zeros(count)
+    for key, value in values.items():
+        for feature in range(count):
+            if not key[feature]:
+                with_it = (*key[:feature], True, *key[feature + 1 :])
+                out[feature] += others_first[sum(key)] * (values[with_it] - value)
+    return out
+
+
+def switched(image: torch.Tensor, off: torch.Tensor, places: np.ndarray, present: tuple[bool, ...]) -> torch.Tensor:
+    """[1, 3, H, W] where features that are absent are taken from ``off``."""
+    out = off.clone()
+    for feature, on in enumerate(present):
+        if on:
+            where = torch.tensor(places == feature)
+            out[:, :, where] = image[:, :, where]
+    return out
