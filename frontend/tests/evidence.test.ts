@@ -3,7 +3,9 @@ import {
   type Score,
   extent,
   previewValues,
+  difference,
   rankCorrelation,
+  topOverlap,
   readEvidence,
   standing,
 } from "../src/routes/explain/evidence";
@@ -75,4 +77,21 @@ it("groups scores by target and reads the verdict", () => {
   expect(found?.verdicts.get("village")?.passes).toBe(true);
   expect(found?.mapSeconds).toBe(0.25);
   expect(readEvidence({ results: [] } as unknown as ResultSet)).toBeNull();
+});
+
+describe("two maps", () => {
+  it("subtracts each over its own unit", () => {
+    expect([...difference([2, 4], [30, 10], 2, 10)]).toEqual([-2, 1]);
+  });
+  it("shares its highest pixels fully with itself and not at all with its negative", () => {
+    const map = Array.from({ length: 200 }, (_, i) => (i * 37) % 200);
+    expect(topOverlap(map, map)).toBe(1);
+    expect(
+      topOverlap(
+        map,
+        map.map((v) => -v),
+      ),
+    ).toBe(0);
+    expect(topOverlap([3, 2, 1, 0], [3, 0, 2, 1], 0.5)).toBe(0.5);
+  });
 });

@@ -54,6 +54,26 @@ describe("the address", () => {
     expect(back.share).toBe("sh1");
     expect(back.route).toEqual({ name: "browse" });
   });
+  it("carries what Explain shows: a region, a difference of two maps, a question about the whole set", () => {
+    const v = emptyView();
+    Object.assign(v, { screen: "explain", model: "m", probe: "p" });
+    v.explain.example = "p:7";
+    v.explain.targets = [0, 1, 2, 3, 4, 5];
+    v.explain.compare = ["grad-cam", "saliency"];
+    v.explain.benchmark = "method-scoreboard";
+    v.explain.polygon = [
+      [0, 0.25],
+      [1, 0.25],
+      [0.5, 0.875],
+    ];
+    expect(decode(...split(encode({ name: "explain" }, v, null))).view).toEqual(v);
+  });
+  it("drops odd regions and differences", () => {
+    for (const q of ["region=0 0!1 1", "region=0 0!2 1!1 1", "region=a b!1 1!0 1", "minus=grad-cam", "minus=cam,cam"]) {
+      const e = decode("/explain", "?" + q).view.explain;
+      expect([e.polygon, e.compare]).toEqual([null, []]);
+    }
+  });
   it("carries histogram and unit brushes", () => {
     for (const brush of [
       { view: "histogram" as const, key: null, range: { min: 0.1, max: 0.2 } },
@@ -72,6 +92,9 @@ describe("the address", () => {
       targets: [3, 1],
       against: 5,
       unit: { layer: "stage4.1", unit: 42 },
+      compare: [],
+      polygon: null,
+      benchmark: null,
       opacity: 0.5,
       clip: 99,
       scale: "own",

@@ -6,14 +6,14 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from sqlalchemy import Row, and_, or_, select
+from sqlalchemy import Row, and_, select
 
 from microtome import __version__
 from microtome.api.browse import atlas as atlases
 from microtome.api.desk import Desk
 from microtome.collab.people import PersonRow
 from microtome.core.errors import InvalidInput, NotFound
-from microtome.core.viewstate import ViewState
+from microtome.core.viewstate import ExplainState, ViewState
 from microtome.store import tables as t
 from microtome.store.results import IMPORTED
 
@@ -45,7 +45,7 @@ def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None) -> di
             if not desk.engine.results.stored([brush.key]):
                 raise InvalidInput("The map that the brush was drawn on is gone. Brush again.", field="state.selection.brush.key")
             keys.append(brush.key)
-    if state.model is not None and state.explain.example is not None:
+    if state.model is not None and (state.explain.example is not None or state.explain.benchmark is not None):
         keys += _explanations(desk, state)
     keys = list(dict.fromkeys(keys))
     for row in _heads(desk, keys):
@@ -63,9 +63,10 @@ def _heads(desk: Desk, keys: list[str]) -> list[Row[Any]]:
 
 
 def _explanations(desk: Desk, state: ViewState) -> list[str]:
-    """Keys of the stored results of the methods and example on the Explain screen."""
-    example = state.explain.example
-    wanted = or_(t.run.c.method.in_([*state.explain.methods, "predict"]))
+    """Keys of the stored results on the Explain screen: of its methods about the example, and the newest of what is asked of the set."""
+    example, benchmark = state.explain.example, state.explain.benchmark
+    beside = ["predict", "unit-contributions", *(["region-units"] if state.explain.polygon else [])]
+    wanted = t.run.c.method.in_([*state.explain.methods, *beside, *([benchmark] if benchmark else [])])
     query = (
         select(t.run, t.run_part.c.key)
         .join(t.run_part, t.run_part.c.run_id == t.run.c.id)
@@ -77,14 +78,31 @@ def _explanations(desk: Desk, state: ViewState) -> list[str]:
         rows = connection.execute(query).all()
     hashes = {(row.hash) for row in desk.engine.sources.versions("model", state.model or "")[:1]}
     keys: dict[str, None] = {}
+    asked, explained = False, _explained(state.explain)
     for row in rows:
-        if row.subjects.get("example") != example or row.plan.get("hashes", {}).get("model") not in hashes:
+        if row.plan.get("hashes", {}).get("model") not in hashes:
+            continue
+        if row.method == benchmark and "example" not in row.subjects:
+            if row.subjects.get("probe") == state.probe and not asked:
+                asked = True
+                keys[row.key] = None
+            continue
+        if example is None or row.subjects.get("example") != example:
             continue
         targets = row.subjects.get("targets")
-        if targets is not None and state.explain.targets and not any(t in state.explain.targets for t in targets):
+        if targets is not None and explained and not any(t in explained for t in targets):
             continue
         keys[row.key] = None
     return [key for key in keys if key in desk.engine.results.stored(keys)]
+
+
+def _explained(explain: ExplainState) -> list[Any]:
+    """The targets as runs name them: classes, each minus another, or a unit; empty for the predicted class."""
+    if explain.unit is not None:
+        return [explain.unit.model_dump(mode="json")]
+    if explain.against is not None:
+        return [{"minus": [target, explain.against]} for target in explain.targets]
+    return list(explain.targets)
 
 
 def _software() -> dict[str, str]:

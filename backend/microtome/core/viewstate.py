@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from microtome.core.selection import Selection, Strict, UnitRef
+from microtome.core.stored import Parameters
+
+Corner = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
 
 
 class ExplainState(Strict):
     example: str | None = Field(None, max_length=200, description="probe:INDEX or upload:HASH")
     methods: list[str] = Field(default_factory=list, max_length=12)
-    targets: list[int] = Field(default_factory=list, max_length=4, description="Class indices of the model.")
+    targets: list[Annotated[int, Field(ge=0, le=100_000)]] = Field(
+        default_factory=list, max_length=16, description="Class indices of the model."
+    )
     against: int | None = Field(None, ge=0, le=100_000, description="Class whose logit is taken off that of every target.")
     unit: UnitRef | None = Field(None, description="A unit whose activation is explained instead of classes.")
+    compare: list[str] = Field(default_factory=list, max_length=2, description="Two methods, the second's map taken off the first's.")
+    polygon: list[Corner] | None = Field(
+        None, min_length=3, max_length=200, description="A region of the image, brushed on a map: x and y as shares of width and height."
+    )
+    benchmark: str | None = Field(None, max_length=100, description="A method over the whole probe set, shown in the place of one image.")
     opacity: float = Field(0.8, ge=0, le=1)
     clip: float = Field(99.5, ge=50, le=100, description="Percentile of |value| at which the colour saturates.")
     scale: Literal["shared", "own"] = "shared"
-    params: dict[str, dict[str, object]] = Field(default_factory=dict, max_length=12)
+    params: dict[str, Parameters] = Field(default_factory=dict, max_length=12)
     subset: Literal["all", "correct", "wrong"] = "all"
     true_class: int | None = Field(None, ge=0, le=100_000)
 

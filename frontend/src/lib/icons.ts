@@ -9,6 +9,7 @@ export const icons = {
   redo: '<path d="m10.5 3.5 3 3-3 3"/><path d="M13.3 6.5H6.7a3.7 3.7 0 0 0 0 7.4H9"/>',
   x: '<path d="m5 5 6 6M11 5l-6 6"/>',
   plus: '<path d="M8 3.5v9M3.5 8h9"/>',
+  minus: '<path d="M3.5 8h9"/>',
   more: '<path d="M3.5 8h.01M8 8h.01M12.5 8h.01" stroke-width="2.2"/>',
   sun: '<circle cx="8" cy="8" r="2.8"/><path d="M8 1.8v1.4M8 12.8v1.4M1.8 8h1.4M12.8 8h1.4M3.6 3.6l1 1M11.4 11.4l1 1M3.6 12.4l1-1M11.4 4.6l1-1"/>',
   moon: '<path d="M13.2 9.6A5.6 5.6 0 0 1 6.4 2.8a5.6 5.6 0 1 0 6.8 6.8Z"/>',

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from microtome.api.schemas.common import Out, Person
 from microtome.core.selection import Strict
+from microtome.core.stored import Parameters
 
 RunState = Literal["queued", "running", "done", "failed", "cancelled"]
 ClassIndex = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -89,7 +90,7 @@ class Subjects(Strict):
 class RunRequest(Strict):
     method: str = Field(min_length=1, max_length=60, examples=["dissection"])
     subjects: Subjects
-    params: dict[str, Any] | None = Field(None, max_length=100)
+    params: Parameters | None = None
     priority: Literal["interactive", "batch"] | None = None
 
 

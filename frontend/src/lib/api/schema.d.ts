@@ -1514,6 +1514,24 @@ export interface components {
             /** @description A unit whose activation is explained instead of classes. */
             unit?: components["schemas"]["UnitRef"] | null;
             /**
+             * Compare
+             * @description Two methods, the second's map taken off the first's.
+             */
+            compare?: string[];
+            /**
+             * Polygon
+             * @description A region of the image, brushed on a map: x and y as shares of width and height.
+             */
+            polygon?: [
+                number,
+                number
+            ][] | null;
+            /**
+             * Benchmark
+             * @description A method over the whole probe set, shown in the place of one image.
+             */
+            benchmark?: string | null;
+            /**
              * Opacity
              * @default 0.8
              */

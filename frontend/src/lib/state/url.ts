@@ -23,11 +23,14 @@ function unspan(text: string | null): Range | null {
     return null;
   return a !== null && b !== null && a > b ? null : { min: a, max: b };
 }
+const corners = (p: readonly (readonly number[])[]): string => p.map((c) => c.join(" ")).join("!");
+const uncorners = (text: string): [number, number][] =>
+  text.split("!").map((p) => p.split(" ").map(Number) as [number, number]);
 const flag = (text: string | null): boolean | null => (text === "1" ? true : text === "0" ? false : null);
 
 function brushText(b: Brush): string {
   const body = b.polygon
-    ? "p" + b.polygon.map((p) => p.join(" ")).join("!")
+    ? "p" + corners(b.polygon)
     : b.range
       ? "r" + span(b.range)
       : "u" + list((b.units ?? []).map(unitKey));
@@ -48,10 +51,7 @@ function unbrush(text: string | null): Brush | null {
       .filter((u) => u !== null);
     return units.length ? { ...base, units } : null;
   }
-  const polygon = body
-    .slice(1)
-    .split("!")
-    .map((p) => p.split(" ").map(Number) as [number, number]);
+  const polygon = uncorners(body.slice(1));
   return body[0] === "p" &&
     key &&
     polygon.length >= 3 &&
@@ -155,6 +155,9 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     if (e.targets.length) q.set("for", e.targets.join(","));
     if (e.against !== null) q.set("against", String(e.against));
     if (e.unit) q.set("unit", unitKey(e.unit));
+    if (e.compare.length) q.set("minus", e.compare.join(","));
+    if (e.polygon) q.set("region", corners(e.polygon));
+    if (e.benchmark) q.set("set", e.benchmark);
     if (e.opacity !== e0.opacity) q.set("op", String(e.opacity));
     if (e.clip !== e0.clip) q.set("clip", String(e.clip));
     if (e.scale !== e0.scale) q.set("scale", e.scale);
@@ -210,11 +213,21 @@ export function decode(path: string, search: string): { route: Route; view: View
   e.targets = unlist(q.get("for"))
     .map(Number)
     .filter((n) => Number.isInteger(n) && n >= 0)
-    .slice(0, 4);
+    .slice(0, 16);
   const against = number("against", 0, 100_000, -1);
   // a difference needs a class to begin with: the predicted one is not known to an address
   e.against = e.targets.length && Number.isInteger(against) && against >= 0 ? against : null;
   e.unit = parseUnit(q.get("unit"));
+  const pair = unlist(q.get("minus"));
+  e.compare = pair.length === 2 && pair[0] !== pair[1] ? pair : [];
+  const region = uncorners(q.get("region") ?? "");
+  e.polygon =
+    region.length >= 3 &&
+    region.length <= 200 &&
+    region.every((c) => c.length === 2 && c.every((x) => x >= 0 && x <= 1))
+      ? region
+      : null;
+  e.benchmark = q.get("set")?.slice(0, 100) || null;
   e.opacity = number("op", 0, 1, e.opacity);
   e.clip = number("clip", 50, 100, e.clip);
   e.scale = one("scale", ["shared", "own"] as const, e.scale);

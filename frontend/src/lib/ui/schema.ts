@@ -13,6 +13,8 @@ export type Field = {
   max?: number;
   options?: unknown[];
   layer?: boolean;
+  /** A method by its id, or a list of them. */
+  method?: "one" | "several";
 };
 
 function follow(schema: JSONSchema, root: JSONSchema): JSONSchema {
@@ -54,6 +56,12 @@ export function fields(schema: JSONSchema): Field[] {
       initial: s.default ?? null,
       options,
       layer: kind === "text" && formatOf(raw, schema) === "layer",
+      method:
+        kind === "text" && formatOf(raw, schema) === "method"
+          ? "one"
+          : s.items && follow(s.items as JSONSchema, schema).format === "method"
+            ? "several"
+            : undefined,
       min: s.minimum ?? s.exclusiveMinimum,
       max: s.maximum ?? s.exclusiveMaximum,
     };

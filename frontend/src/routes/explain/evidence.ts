@@ -156,6 +156,27 @@ function meanRanks(v: ArrayLike<number>): Float64Array {
   return out;
 }
 
+/** Share of pixels that counts as the highest where two maps are compared. */
+export const TOP = 0.05;
+/** a / aUnit - b / bUnit, pixel by pixel. */
+export function difference(a: ArrayLike<number>, b: ArrayLike<number>, aUnit: number, bUnit: number): Float32Array {
+  return Float32Array.from({ length: a.length }, (_, i) => a[i] / aUnit - b[i] / bUnit);
+}
+/** Share of the highest pixels of one map that are among the highest of the other; equal values go by index. Chance is the share itself. */
+export function topOverlap(a: ArrayLike<number>, b: ArrayLike<number>, share = TOP): number {
+  const count = Math.max(1, Math.round(a.length * share));
+  const top = (v: ArrayLike<number>): Set<number> =>
+    new Set(
+      Array.from({ length: v.length }, (_, i) => i)
+        .sort((i, j) => v[j] - v[i] || i - j)
+        .slice(0, count),
+    );
+  const one = top(a);
+  let both = 0;
+  for (const i of top(b)) if (one.has(i)) both++;
+  return both / count;
+}
+
 /** A map before its evidence: 8-bit values of -127 to 127, as the event carries them. */
 export type Preview = {
   maps: string;

@@ -28,14 +28,14 @@ export const exampleImage = (e: string | null, size: number): string | null => {
 };
 
 const frozen = new Map<string, Promise<ResultSet[]>>();
-/** The results of single examples that a share link froze. */
+/** The results that a share link froze. */
 function frozenResults(share: string): Promise<ResultSet[]> {
   let found = frozen.get(share);
   if (!found) {
     found = api
       .shared(share)
       .then((s) => Promise.all(s.frozen.keys.map((k) => api.result(k).catch(() => null))))
-      .then((all) => all.filter((r): r is ResultSet => !!r && "example" in r.subjects));
+      .then((all) => all.filter((r): r is ResultSet => !!r));
     found.catch(() => frozen.delete(share));
     frozen.set(share, found);
   }
@@ -46,6 +46,7 @@ export function answers(set: ResultSet, r: RunRequest): boolean {
   return (
     set.method === r.method &&
     same(set.subjects.example, r.subjects.example) &&
+    same(set.subjects.probe, r.subjects.probe) &&
     same(set.subjects.targets, r.subjects.targets) &&
     Object.entries(r.params ?? {}).every(([k, v]) => same(set.params[k], v))
   );
@@ -208,6 +209,8 @@ export const attributions = (methods: Method[]): Method[] =>
   methods.filter((m) => m.subject.includes("example") && m.returns.includes("image-map"));
 /** Methods that stand side by side. */
 export const MOST = 12;
+/** What one image can be explained for at once; from five on as small multiples. */
+export const MOST_TARGETS = 16;
 /** What is explained, as the methods take it: classes, each minus another one, or a unit. Empty is the predicted class. */
 export function subjectTargets(e: ExplainState): NonNullable<RunRequest["subjects"]["targets"]> {
   if (e.unit) return [e.unit];
