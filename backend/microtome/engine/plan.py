@@ -99,8 +99,14 @@ class Planner:
         Raises:
             NotFound: there is no method of that name.
         """
-        names = [name for name, schema in manifest["params"].get("properties", {}).items() if schema.get("format") == "method"]
-        return {f"version of {name}": self.manifests.get(params[name], f"params.{name}")["version"] for name in names}
+        found = {}
+        for name, schema in manifest["params"].get("properties", {}).items():
+            if schema.get("format") == "method":
+                found[f"version of {name}"] = self.manifests.get(params[name], f"params.{name}")["version"]
+            elif schema.get("items", {}).get("format") == "method":
+                for place, id in enumerate(params[name]):
+                    found[f"version of {name}.{place}"] = self.manifests.get(id, f"params.{name}.{place}")["version"]
+        return found
 
     def _requirement(self, base: str, checked: Subjects) -> Plan:
         """The run whose results are built on: the newest with these subjects, else one with default parameters."""

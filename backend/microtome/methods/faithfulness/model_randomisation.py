@@ -26,7 +26,7 @@ _RESAMPLES = 1000
 _NAMES = {"spearman": "Spearman's rank correlation of absolute maps", "ssim": "structural similarity of absolute maps"}
 
 
-def _explainer(id: str) -> MethodSpec:
+def explainer(id: str) -> MethodSpec:
     """
     Raises:
         ValueError: there is no attribution method of this name.
@@ -56,14 +56,14 @@ class Params(MethodParams):
     @field_validator("method")
     @classmethod
     def _known(cls, value: str) -> str:
-        return _explainer(value).id
+        return explainer(value).id
 
     @field_validator("method_params")
     @classmethod
     def _fits(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "method" in info.data:  # else its own error is told
             try:
-                _explainer(info.data["method"]).parse(value)
+                explainer(info.data["method"]).parse(value)
             except MicrotomeError as error:
                 raise ValueError(error.detail) from None
         return value
@@ -96,7 +96,7 @@ def weight_groups(model: Model) -> list[tuple[str, list[str]]]:
     return [(labels[o] if list(labels.values()).count(labels[o]) == 1 else o, owners[o]) for o in order]
 
 
-def _interval(values: Floats, seed: int) -> tuple[float, float] | None:
+def interval(values: Floats, seed: int) -> tuple[float, float] | None:
     """95 % interval of the mean over examples [examples, draws], over draws if there is one example; None for a single value."""
     units = values.mean(1) if len(values) > 1 else values[0]
     if len(units) < 2:
@@ -137,7 +137,7 @@ def model_randomisation(  # type: ignore[no-untyped-def]
         faithful: passing says that a map depends on the weights, not that it is right. Where a mark is drawn (0.7) is a convention.
         Running statistics of batch norms are not drawn anew.
     """
-    spec = _explainer(params.method)
+    spec = explainer(params.method)
     assert spec.explain is not None
     own = spec.parse(params.method_params)
     shown = ([example] if example is not None else []) + [probe.example(i) for i in range(min(params.examples, len(probe or ())))]  # type: ignore[union-attr]
@@ -185,7 +185,7 @@ def _results(
     spec: MethodSpec, params: Params, found: list[tuple[int, str, Floats]], silent: dict[str, str], layers: int, trained: Floats
 ) -> dict[str, Any]:
     title = f"{spec.title}, {params.order} randomisation"
-    intervals = [_interval(values, params.seed) for _, _, values in found]
+    intervals = [interval(values, params.seed) for _, _, values in found]
     chance = params.similarity == "spearman"
     band = spearman_band(trained[0].size)
     scores = [
