@@ -5,7 +5,7 @@ import { upsample } from "./upsample";
 export type Overlay = { values: ArrayLike<number>; h: number; w: number; scale: number; opacity: number };
 export function drawSaliency(
   canvas: HTMLCanvasElement,
-  image: HTMLImageElement,
+  image: HTMLImageElement | null,
   overlay: Overlay | null,
   dark: boolean,
 ): void {
@@ -13,7 +13,11 @@ export function drawSaliency(
   if (!g) return;
   const { width: W, height: H } = canvas;
   g.imageSmoothingQuality = "high";
-  g.drawImage(image, 0, 0, W, H);
+  if (image) g.drawImage(image, 0, 0, W, H);
+  else {
+    g.fillStyle = dark ? "#5a5f66" : "#b4b8bd"; // an even grey, for maps of no single image
+    g.fillRect(0, 0, W, H);
+  }
   const pixels = g.getImageData(0, 0, W, H),
     d = pixels.data;
   const map = overlay ? upsample(overlay.values, overlay.h, overlay.w, H, W) : null,

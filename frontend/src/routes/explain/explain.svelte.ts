@@ -207,6 +207,11 @@ export function clipAt(values: Float32Array, percentile: number): number {
 }
 export const attributions = (methods: Method[]): Method[] =>
   methods.filter((m) => m.subject.includes("example") && m.returns.includes("image-map"));
+/** Questions about methods over a whole probe set. */
+export const benchmarks = (methods: Method[]): Method[] => methods.filter((m) => m.folder === "benchmarks");
+/** What a share link froze of a question about the set; null if it did not. */
+export const frozenOf = (share: string, method: string, probe: string): Promise<ResultSet | null> =>
+  frozenResults(share).then((all) => all.find((s) => s.method === method && s.subjects.probe === probe) ?? null);
 /** Methods that stand side by side. */
 export const MOST = 12;
 /** What one image can be explained for at once; from five on as small multiples. */

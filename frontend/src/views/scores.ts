@@ -1,0 +1,20 @@
+/** The numbers of a scorecard, as its document holds them. */
+export type CardScore = {
+  name: string;
+  value: number | null;
+  unit: string;
+  low: number | null;
+  high: number | null;
+  chance: number | null;
+  chance_low: number | null;
+  chance_high: number | null;
+  draws: number | null;
+  group: string;
+};
+/** Whether the groups answer the same questions, so that they read best as the rows of one table. */
+export function comparable(scores: CardScore[]): boolean {
+  const groups = new Map<string, Set<string>>();
+  for (const s of scores) groups.set(s.group, (groups.get(s.group) ?? new Set()).add(s.name));
+  const [first, ...rest] = [...groups.values()];
+  return rest.length > 0 && rest.some((names) => [...names].some((n) => first.has(n)));
+}
