@@ -65,7 +65,11 @@ class Replay:
             for module in replaced:
                 del module.forward
 
-    def run(self) -> torch.Tensor:
-        """Logits [B, classes]; hooks on the layer (interventions) see its stored output and may change it."""
-        with torch.no_grad(), self._standing_in():
+    def run(self, *, keep_graph: bool = False) -> torch.Tensor:
+        """Logits [B, classes]; hooks on the layer (interventions) see its stored output and may change it.
+
+        Args:
+            keep_graph: gradients flow from the logits to what is put in the place of the layer's output, if the caller enables them.
+        """
+        with torch.set_grad_enabled(keep_graph and torch.is_grad_enabled()), self._standing_in():
             return self._model.forward(self._inputs)

@@ -18,8 +18,8 @@ def baseline_input(model: Model, inputs: Tensor, kind: Baseline, seed: int = 0) 
     ``black``, ``white`` and ``mean`` (the mean colour of the model's preprocessing) are one colour; ``blur`` is the image itself,
     blurred; ``noise`` is uniform over the colours, one draw of ``seed`` for every row.
     """
-    mean = torch.tensor(model.preprocess.mean, device=inputs.device).view(1, 3, 1, 1)
-    std = torch.tensor(model.preprocess.std, device=inputs.device).view(1, 3, 1, 1)
+    mean = torch.tensor(model.preprocess.mean, device=inputs.device).view(1, -1, 1, 1)
+    std = torch.tensor(model.preprocess.std, device=inputs.device).view(1, -1, 1, 1)
     if kind == "blur":
         return blurred(inputs)
     if kind == "noise":

@@ -114,6 +114,13 @@ class Contestant:
     def _without(self, reason: str, count: int) -> None:
         self.reasons[reason] = self.reasons.get(reason, 0) + count
 
+    def answer(self, call: Call, place: Scene, grid: Grid, width: int) -> Floats | None:
+        """Explain the cells of a grid and note the scores; the maps [cells, H, W], if there are any."""
+        maps = self.explain(call)
+        size = maps.shape[1:] if maps is not None else (1, 1)
+        self.take(maps, [place.region(cell, size) for cell in grid.explained], width)
+        return maps
+
     def take(self, maps: Floats | None, regions: Sequence[Any], width: int) -> None:
         """Score maps by the share of what is positive that lies in their regions; ``width`` of the kernel of smoothing."""
         for row, region in enumerate(regions):
@@ -202,10 +209,8 @@ def contest(
                 run.progress(number * len(contestants) + turn, total, "maps of grids")
                 if place.setting != "gridpg" and one.spec.id in _BY_ROWS:
                     one.refuse(_BY_ROWS[one.spec.id], len(grid.explained))
-                    continue
-                maps = one.explain(call)
-                size = maps.shape[1:] if maps is not None else (1, 1)
-                one.take(maps, [place.region(cell, size) for cell in grid.explained], params.smoothing)
+                else:
+                    one.answer(call, place, grid, params.smoothing)
     finally:
         place.count()
     run.progress(total, total, "maps of grids")
