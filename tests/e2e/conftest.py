@@ -69,8 +69,8 @@ class Server:
     def add(self, kind: str, source: str, name: str | None = None) -> None:
         self.finish(self.post(f"/{kind}", {"source": source, **({"name": name} if name else {})}))
 
-    def run(self, method: str, **subjects: Any) -> dict[str, Any]:
-        return self.finish(self.post("/runs", {"method": method, "subjects": subjects, "params": {}}))
+    def run(self, method: str, params: dict[str, Any] | None = None, **subjects: Any) -> dict[str, Any]:
+        return self.finish(self.post("/runs", {"method": method, "subjects": subjects, "params": params or {}}))
 
     def stop(self) -> None:
         self.process.terminate()
