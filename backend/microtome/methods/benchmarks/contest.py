@@ -24,7 +24,7 @@ from microtome.probes import ProbeSet
 
 MethodName = Annotated[str, Field(max_length=100, json_schema_extra={"format": "method"})]
 DEFAULT = ["saliency", "input-x-gradient", "integrated-gradients", "grad-cam", "layer-cam"]
-#: Explanations that work on rows of the network's own biases, which are cells where a head has a row for every cell.
+#: Methods that work on rows of the network's own biases, which are cells where a head has a row for every cell.
 _BY_ROWS = {"fullgrad": "it adds up biases image by image, and in this setting the network works cell by cell"}
 
 
@@ -116,6 +116,9 @@ class Contestant:
 
     def answer(self, call: Call, place: Scene, grid: Grid, width: int) -> Floats | None:
         """Explain the cells of a grid and note the scores; the maps [cells, H, W], if there are any."""
+        if place.setting != "gridpg" and self.spec.id in _BY_ROWS:
+            self.refuse(_BY_ROWS[self.spec.id], len(grid.explained))
+            return None
         maps = self.explain(call)
         size = maps.shape[1:] if maps is not None else (1, 1)
         self.take(maps, [place.region(cell, size) for cell in grid.explained], width)
@@ -207,10 +210,7 @@ def contest(
             for turn, one in enumerate(contestants):
                 run.check()
                 run.progress(number * len(contestants) + turn, total, "maps of grids")
-                if place.setting != "gridpg" and one.spec.id in _BY_ROWS:
-                    one.refuse(_BY_ROWS[one.spec.id], len(grid.explained))
-                else:
-                    one.answer(call, place, grid, params.smoothing)
+                one.answer(call, place, grid, params.smoothing)
     finally:
         place.count()
     run.progress(total, total, "maps of grids")

@@ -77,13 +77,16 @@ def sure_images(model: Model, probe: ProbeSet, examples: int, confidence: float,
     return Pools(dict(sorted(found.items())), looked, truth)
 
 
-def draw_grids(pools: Pools, cells: int, count: int, explained: int, seed: int, *, alone: bool, source: str) -> list[Grid]:
+def draw_grids(
+    pools: Pools, cells: int, count: int, explained: int, seed: int, *, alone: bool, source: str, place: int | None = None
+) -> list[Grid]:
     """``count`` grids of ``cells`` x ``cells`` images of distinct classes, drawn by the seed; grid i is the same however many are drawn.
 
     With fewer classes than cells, classes that are not explained repeat. Explained cells take turns over the places.
 
     Args:
         alone: an explained class must not occur in another cell.
+        place: the cell that is explained in every grid, alone, instead of turns.
 
     Raises:
         InvalidInput: the model is sure about one class only, and explained classes must be alone.
@@ -100,14 +103,14 @@ def draw_grids(pools: Pools, cells: int, count: int, explained: int, seed: int, 
     for number in range(count):
         draw = np.random.default_rng([seed, number, 0x621D])
         order = [known[i] for i in draw.permutation(len(known))]
-        wanted = min(explained, room)
+        wanted = min(explained, room) if place is None else 1
         # Every place has its turn, so that neither corners nor the middle weigh more.
-        chosen = [(number * wanted + k) % places for k in range(wanted)]
+        chosen = [(number * wanted + k) % places for k in range(wanted)] if place is None else [place]
         others = order[wanted:] or order
         classes = [others[i % len(others)] for i in range(places)]
         rest = iter(others[i % len(others)] for i in range(places))
-        for place in range(places):
-            classes[place] = order[chosen.index(place) % len(order)] if place in chosen else next(rest)
+        for cell in range(places):
+            classes[cell] = order[chosen.index(cell) % len(order)] if cell in chosen else next(rest)
         examples = [pools.images[c][int(draw.integers(len(pools.images[c])))] for c in classes]
         grids.append(Grid(tuple(examples), tuple(classes), tuple(sorted(chosen))))
     return grids

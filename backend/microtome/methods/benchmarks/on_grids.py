@@ -19,8 +19,10 @@ CITE = "Rao, Boehle, Schiele 2022, arXiv:2205.10435"
 COST = Cost(passes=2000.0, times="images")
 
 
-def prepared(setting: Setting, model: Model, probe: ProbeSet, params: GridParams, run: RunContext) -> tuple[Scene, Pools, list[Grid]]:
-    """The network that looks at grids, and the grids.
+def prepared(
+    setting: Setting, model: Model, probe: ProbeSet, params: GridParams, run: RunContext, cell: int | None = None
+) -> tuple[Scene, Pools, list[Grid]]:
+    """The network that looks at grids, and the grids; ``cell`` is explained in all of them, if it is given.
 
     Raises:
         InvalidInput: the model cannot look at grids in this way, or is sure about too few images.
@@ -29,7 +31,7 @@ def prepared(setting: Setting, model: Model, probe: ProbeSet, params: GridParams
     place = scene(setting, model, params.cells)
     pools = sure_images(model, probe, params.max_examples, params.confidence, run)
     alone = setting == "gridpg"
-    grids = draw_grids(pools, params.cells, params.images, params.explained, params.seed, alone=alone, source=model.source)
+    grids = draw_grids(pools, params.cells, params.images, params.explained, params.seed, alone=alone, source=model.source, place=cell)
     return place, pools, grids
 
 
