@@ -207,6 +207,10 @@ export function clipAt(values: Float32Array, percentile: number): number {
 }
 export const attributions = (methods: Method[]): Method[] =>
   methods.filter((m) => m.subject.includes("example") && m.returns.includes("image-map"));
+/** What can stand in the grid: maps, and hierarchies of regions. */
+export const tiles = (methods: Method[]): Method[] =>
+  methods.filter((m) => m.subject.includes("example") && m.returns.some((k) => k === "image-map" || k === "tree"));
+export const isHierarchy = (m: Method): boolean => !m.returns.includes("image-map");
 /** Questions about methods over a whole probe set. */
 export const benchmarks = (methods: Method[]): Method[] => methods.filter((m) => m.folder === "benchmarks");
 /** What a share link froze of a question about the set; null if it did not. */
