@@ -22,7 +22,9 @@ from torch import Tensor, nn
 
 from microtome.core.context import SilentContext
 from microtome.methods.attribution.baseline import baseline_input
+from microtome.methods.attribution.coalitions import coalitions
 from microtome.methods.attribution.explain import BATCH, FORWARD_BATCH, Call, portions
+from microtome.methods.attribution.features import squares as parts
 from microtome.methods.attribution.target import targets_of
 from microtome.methods.registry import get_method
 from microtome.models.loading import load_model
@@ -73,12 +75,15 @@ def main() -> None:
 
     window, stride = 12, 6
     squares = len(range(0, 96 - window + 1, stride)) ** 2
-    layer = model.attribution_layer()
+    layer, masks, features = model.attribution_layer(), 8 * steps, 49
+    subsets = len(coalitions(features, masks, 0).present)  # of the draws, those that differ
     maps = {
         "integrated-gradients": ours("integrated-gradients", steps=steps, max_steps=steps),
         "smoothgrad": ours("smoothgrad", samples=steps, colours="signed"),
         "gradient-shap": ours("gradient-shap", samples=steps, references=8),
         "occlusion": ours("occlusion", window=window, stride=stride, baseline="black"),
+        "rise": ours("rise", masks=masks),
+        "kernel-shap": ours("kernel-shap", samples=masks, count=features, baseline="black"),
         "grad-cam": ours("grad-cam"),
     }
     passes: dict[str, Callable[[], None]] = {
@@ -86,6 +91,8 @@ def main() -> None:
         "smoothgrad": lambda: gradients(steps),
         "gradient-shap": lambda: gradients(steps),
         "occlusion": lambda: forwards(squares),
+        "rise": lambda: forwards(masks),
+        "kernel-shap": lambda: forwards(subsets + 2),  # and the two ends
         "grad-cam": lambda: forwards(1),
     }
 
@@ -97,6 +104,13 @@ def main() -> None:
         found = peer.LayerGradCam(net, model.module(layer)).attribute(inputs, target=1, relu_attributions=True)
         return peer.LayerAttribution.interpolate(found, (96, 96), "bilinear")[0, 0]
 
+    def places(count: int) -> Tensor:
+        return torch.from_numpy(parts(96, 96, count)).expand(1, 3, -1, -1).contiguous()
+
+    def sampled(at_once: int) -> Tensor:
+        given = {"feature_mask": places(features), "n_samples": subsets + 2, "perturbations_per_eval": at_once}
+        return peer.KernelShap(net).attribute(inputs, black, target=1, **given)[0, 0]
+
     integrated = peer.IntegratedGradients(net, multiply_by_inputs=True)
     theirs: dict[str, Callable[[], Tensor]] = {
         "integrated-gradients": lambda: integrated.attribute(
@@ -104,15 +118,20 @@ def main() -> None:
         )[0][0].sum(0),  # with the gap, which is a part of our answer
         "occlusion": lambda: occluded(1),
         "occlusion, Captum at its best": lambda: occluded(FORWARD_BATCH),
+        "kernel-shap": lambda: sampled(1),
+        "kernel-shap, Captum at its best": lambda: sampled(FORWARD_BATCH),
         "grad-cam": cam,
     }
-    differences = {
-        name: float((maps[name]()[0] - theirs[name]().detach()).abs().max() / theirs[name]().detach().abs().max())
-        for name in theirs
-        if name in maps
-    }
-    # Captum's noise and references are drawn otherwise, so SmoothGrad and gradient SHAP have no common answer. Gradients of a network
-    # of ReLUs jump: the last bit of a step's position moves single pixels of integrated gradients by thousandths of the largest.
+    answers = {name: (maps[name]()[0], theirs[name]().detach()) for name in ("integrated-gradients", "occlusion", "grad-cam")}
+    every = peer.ShapleyValues(net).attribute(inputs, black, target=1, feature_mask=places(4))[0, 0]
+    answers["kernel-shap, all coalitions of four squares"] = (
+        ours("kernel-shap", samples=14, count=4, baseline="black")()[0] * 48 * 48,
+        every,
+    )
+    differences = {name: float((mine - other).abs().max() / other.abs().max()) for name, (mine, other) in answers.items()}
+    # Captum's noise and references are drawn otherwise, so SmoothGrad and gradient SHAP have no common answer, and it has no RISE.
+    # Gradients of a network of ReLUs jump: the last bit of a step's position moves single pixels of integrated gradients by
+    # thousandths of the largest.
     if max(differences.values()) > 5e-3:
         sys.exit(f"maps differ from Captum's (largest difference over the largest value: {differences}); no time is printed")
 
@@ -127,13 +146,14 @@ def main() -> None:
         seconds[name] = min(found["a"])
     for name, captum in theirs.items():
         mine = maps[name.split(",")[0]]
-        few = name == "occlusion"
+        few = name in ("occlusion", "kernel-shap")
         found = paired(captum, mine, (5 if few else pairs) if "cam" not in name else 8 * pairs)
         ratios[f"captum over ours {name}"] = ratio(found["ratio"], DEFAULT_GOAL if few else 1.0)
     before = peak_megabytes()
     ours("integrated-gradients", steps=8 * steps, max_steps=8 * steps)()
     figures = {
-        "steps": steps, "squares": squares, "batch": BATCH, "forward batch": FORWARD_BATCH, "seconds": seconds,
+        "steps": steps, "squares": squares, "masks": masks, "coalitions": subsets, "batch": BATCH,
+        "forward batch": FORWARD_BATCH, "seconds": seconds,
         "largest differences from Captum": differences,
         "peak megabytes": before,
         "more megabytes with eight times the steps": peak_megabytes() - before, "threads": torch.get_num_threads(),

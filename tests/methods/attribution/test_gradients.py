@@ -337,3 +337,18 @@ def test_n_steps_are_n_images_forward_and_the_batch_is_constant(spec: Any, name:
     with_gradient = [s for s in sizes if s == BATCH] + [40 % BATCH]
     assert sizes[: len(with_gradient)] == [BATCH, BATCH, 40 % BATCH]
     assert sum(sizes) <= 40 + 16 + 1  # the rest looks at the ends of the way, once each
+
+
+def test_targets_share_the_passes_over_the_bases() -> None:
+    """The bases and the image go forward once, whatever the number of targets; what is told of a row is its own target's."""
+    params = eg.Params(samples=2, references=5)
+    one, three = call_of("resnet", [1]), call_of("resnet", [0, 1, {"minus": [1, 2]}])
+    passes = []
+    for call in (one, three):
+        before = call.model.forward_passes
+        found = eg.expected_gradients.explain(call, params).completeness  # type: ignore[misc]
+        passes.append(call.model.forward_passes - before)
+    assert passes == [2 + 6, 3 * 2 + 6]
+    alone = eg.expected_gradients.explain(one, params).completeness  # type: ignore[misc]
+    assert found[1] == pytest.approx(alone[0], rel=1e-4)
+    assert found[2]["expected"] != pytest.approx(found[1]["expected"], rel=1e-3)

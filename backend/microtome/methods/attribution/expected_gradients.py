@@ -7,10 +7,10 @@ from pydantic import Field
 from torch import Tensor
 
 from microtome.methods.attribution.baseline import baseline_input, drawn
-from microtome.methods.attribution.explain import Attribution, Call, ExplainParams, attribution
+from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, attribution, portions
 from microtome.methods.attribution.gradient import sampled_gradients
-from microtome.methods.attribution.integrated_gradients import outputs
 from microtome.methods.attribution.smoothgrad import noise_of
+from microtome.methods.attribution.target import every_number
 from microtome.methods.contract import Cost
 
 
@@ -56,17 +56,32 @@ def expected(call: Call, samples: int, references: int, noise: float) -> Attribu
     rows = list(range(len(call.targets)))
     maps = sampled_gradients(call, rows, samples, points, taken).sum(1) / samples
     uses = torch.bincount(torch.arange(samples) % len(bases), minlength=len(bases)).double().to(maps.device) / samples
-    parts = []
-    for target in call.targets:
-        one = Call(call.model, bases, [target] * len(bases), call.run, call.seed)
-        parts.append(float(outputs(one, bases) @ uses))
-    ends = outputs(call, call.inputs).tolist()
+    parts, ends = _numbers(call, bases, uses)
     totals = maps.sum((1, 2)).tolist()
     completeness = [
         {"total": t, "expected": end - start, "gap": abs(t - end + start), "steps": float(samples)}
         for t, end, start in zip(totals, ends, parts, strict=True)
     ]
     return Attribution(maps.float(), completeness, {"baselines": what}, f"Baselines: {what}.")
+
+
+def _numbers(call: Call, bases: Tensor, uses: Tensor) -> tuple[list[float], list[float]]:
+    """Per row: the mean of its target over the bases, as often as each is used, and the target of its image.
+
+    Every image goes forward once, whatever the number of targets, in the same passes as the bases.
+    """
+    groups, targets = call.groups(), list(dict.fromkeys(call.targets))
+    images = torch.cat([bases, *(call.inputs[g[:1]] for g in groups)])
+    found = []
+    for first, last in portions(len(images), FORWARD_BATCH):
+        call.run.check()
+        with torch.inference_mode():
+            found.append(every_number(call.model, images[first:last], targets).double())
+    every = torch.cat(found)
+    of_bases, of_images = (uses @ every[: len(bases)]).tolist(), every[len(bases) :].tolist()
+    place = {row: number for number, group in enumerate(groups) for row in group}
+    columns = [targets.index(t) for t in call.targets]
+    return [of_bases[c] for c in columns], [of_images[place[row]][c] for row, c in enumerate(columns)]
 
 
 @attribution(
