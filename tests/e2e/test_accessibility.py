@@ -15,6 +15,7 @@ SCREENS = {
     "browse": "/browse?m=tinyplaces-resnet&p=tinyplaces&u=resnet.encoder.stages.3.layers.1/3",
     "unit": "/unit/tinyplaces-resnet/resnet.encoder.stages.3.layers.1/3?probe=tinyplaces",
     "explain": "/explain?m=tinyplaces-resnet&p=tinyplaces",
+    "set": "/explain?m=tinyplaces-resnet&p=tinyplaces&set=gridpg",
     "runs": "/runs",
 }
 
@@ -23,6 +24,8 @@ SCREENS = {
 def addresses(server: Server) -> dict[str, str]:
     """Every screen, with those whose address is known only once there is a result and a share."""
     subjects = {"model": "tinyplaces-resnet", "probe": "tinyplaces"}
+    # The same question as in test_explain_regions_sets.py: whichever comes first computes it.
+    server.run("gridpg", params={"methods": ["saliency", "grad-cam"], "images": 2}, **subjects)
     key = server.run("predictions", **subjects)["keys"][0]
     share = server.post("/shares", {"state": {"screen": "browse", **subjects}})
     layer = server.run("dissection", **subjects)["keys"][-1]

@@ -197,12 +197,12 @@ def test_photographs_are_turned_upright() -> None:
 
 def test_drawn_sets_are_kept_and_read_back_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from microtome.core.settings import settings
-    from microtome.probes import TinyPlaces
+    from microtome.probes import Generated
 
     monkeypatch.setattr(settings(), "data_dir", tmp_path)
-    fresh = TinyPlaces("", "val", 14)
+    fresh = Generated("", "tinyplaces", "val", 14)
     fresh.materialise()
-    kept = TinyPlaces("", "val", 14)
+    kept = Generated("", "tinyplaces", "val", 14)
     assert kept.bytes > 14 * 96 * 96 * 3
     from microtome.probes import tinyplaces
 
@@ -211,4 +211,4 @@ def test_drawn_sets_are_kept_and_read_back_alike(tmp_path: Path, monkeypatch: py
         np.testing.assert_array_equal(kept.image(i), scene.image)
         np.testing.assert_array_equal(kept.labels(i), scene.labels)
         assert kept.label(i) == scene.label
-    assert kept.hash != TinyPlaces("", "val", 15).hash
+    assert kept.hash != Generated("", "tinyplaces", "val", 15).hash

@@ -2,16 +2,16 @@
 
 from microtome.probes.base import Concept, Example, ProbeSet, Report
 from microtome.probes.decode import decode_image
-from microtome.probes.generated import TinyPlaces
+from microtome.probes.generated import Generated
 from microtome.probes.imported import write_imported
 from microtome.probes.source import check_source, open_probe, split_source
 
 __all__ = [
     "Concept",
     "Example",
+    "Generated",
     "ProbeSet",
     "Report",
-    "TinyPlaces",
     "check_source",
     "decode_image",
     "open_probe",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,14 @@ class Report:
 
     file: str
     reason: str
+
+
+class Drawn(NamedTuple):
+    """A generated picture: uint8 [H, W, 3], labels uint8 [L, H, W] (0 nothing, v > 0 concept v - 1), and its class."""
+
+    image: ImageArray
+    labels: npt.NDArray[np.uint8]
+    label: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ from pathlib import Path
 from microtome.core.errors import Forbidden, InvalidInput, NotFound
 from microtome.probes.base import ProbeSet
 from microtome.probes.folders import CONCEPT_FILE, ImageFolder, SegmentationFolder
-from microtome.probes.generated import DEFAULT_COUNT, TinyPlaces
+from microtome.probes.generated import DEFAULT_COUNT, GENERATORS, Generated
 from microtome.probes.imported import ImportedProbe
 
-BUILTIN = ("tinyplaces",)
-HELP = "Write builtin:tinyplaces, path:FOLDER for images in sub-folders by class, or path:FOLDER#split for images with label PNGs."
+HELP = (
+    "Write builtin:tinyplaces (or flowers, or blocks), path:FOLDER for images in sub-folders by class, or path:FOLDER#split for images "
+    "with label PNGs."
+)
 
 
 def split_source(source: str) -> tuple[str, str, str]:
@@ -51,12 +53,12 @@ def open_probe(source: str) -> ProbeSet:
     """
     scheme, place, fragment = split_source(source)
     if scheme == "builtin":
-        if place not in BUILTIN:
-            raise NotFound(f"There is no built-in probe set '{place[:60]}'; there is {', '.join(BUILTIN)}.", field="source")
+        if place not in GENERATORS:
+            raise NotFound(f"There is no built-in probe set '{place[:60]}'; there is {', '.join(GENERATORS)}.", field="source")
         match = re.fullmatch(r"([a-z]*)(?::(\d{1,7}))?", fragment)
         if not match:
             raise InvalidInput(f"'{fragment[:60]}' is not a split. Write builtin:{place}#val:2400.", field="source")
-        return TinyPlaces(source, match[1] or "val", int(match[2] or DEFAULT_COUNT))
+        return Generated(source, place, match[1] or "val", int(match[2] or DEFAULT_COUNT))
     if scheme == "path":
         folder = Path(place).expanduser()
         if not folder.is_dir():
