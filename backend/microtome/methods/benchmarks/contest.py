@@ -28,18 +28,13 @@ DEFAULT = ["saliency", "input-x-gradient", "integrated-gradients", "grad-cam", "
 _BY_ROWS = {"fullgrad": "it adds up biases image by image, and in this setting the network works cell by cell"}
 
 
-class ContestParams(MethodParams):
-    """Base of the parameters of benchmarks: the methods that are compared, and how."""
+class MethodsParams(MethodParams):
+    """Base of the parameters of whatever compares methods: which ones, and how."""
 
     methods: list[MethodName] = Field(DEFAULT, min_length=1, max_length=12, description="Attribution methods that are compared.")
     method_params: dict[str, dict[str, Any]] = Field(
         {}, max_length=12, description="Parameters of methods by their id; their defaults for what is left out."
     )
-    smoothing: int = Field(
-        0, ge=0, le=1023,
-        description="Width of a Gaussian kernel, in pixels of the input, that maps are smoothed with afterwards; its deviation is a "
-        "quarter of the width. 0 for none; scores before and after are given.",
-    )  # fmt: skip
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of what is drawn: images, the interval, and the methods' own draws.")
 
     @field_validator("methods")
@@ -67,6 +62,16 @@ class ContestParams(MethodParams):
             seed = {"seed": self.seed} if "seed" in spec.params.model_fields and "seed" not in given else {}
             out.append(Contestant(spec, spec.parse(given | seed)))
         return out
+
+
+class ContestParams(MethodsParams):
+    """Base of the parameters of benchmarks that score where maps are positive."""
+
+    smoothing: int = Field(
+        0, ge=0, le=1023,
+        description="Width of a Gaussian kernel, in pixels of the input, that maps are smoothed with afterwards; its deviation is a "
+        "quarter of the width. 0 for none; scores before and after are given.",
+    )  # fmt: skip
 
 
 class GridParams(ContestParams):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from microtome.methods.attribution.baseline import Baseline, baseline_input
 from microtome.methods.faithfulness import deletion, infidelity, localisation, randomisation, sensitivity, similarity, sparseness
 from microtome.methods.faithfulness.chance import DRAWS, chance_of, shuffled
 from microtome.methods.faithfulness.order import SHARES, Answers, answers, counts, ranks
-from microtome.methods.faithfulness.sheet import Sheet
+from microtome.methods.faithfulness.sheet import SCORES, Sheet
 from microtome.probes import Example
 from microtome.results import Curves, Scorecard
 
@@ -51,15 +51,7 @@ def evidence(
     Raises:
         InvalidInput: a value is not finite. RunCancelled.
     """
-    assembly = _Assembly(call, explain, attribution, params)
-    for row in range(len(call.targets)):
-        call.run.check()
-        assembly.order(row)
-        assembly.shape(row)
-        assembly.place(row, example)
-    draws = sensitivity.draws_for(passes)
-    assembly.stability(draws)
-    assembly.other_weights()
+    assembly, draws = measured(call, explain, attribution, params, example, passes=passes)
     facts: Facts = {
         "fill": FILL, "steps": len(SHARES), "orders": DRAWS, "seed": call.seed, "random maps": "Gaussian noise of five grains",
         "radius": sensitivity.RADIUS, "noisy images": draws, "similarity": "Spearman's rank correlation of absolute maps",
@@ -74,7 +66,33 @@ def evidence(
     )
 
 
-class _Assembly:
+def measured(
+    call: Call, explain: Callable[[Call, Any], Attribution], attribution: Attribution, params: Any, example: Example, *, passes: float,
+    names: Collection[str] = SCORES,
+) -> tuple[Assembly, int]:  # fmt: skip
+    """The measures themselves, with the values of every random map, and how many noisy images there were.
+
+    Args:
+        names: scores that are wanted; what is costly and not among them is not computed.
+
+    Raises:
+        InvalidInput: a value is not finite. RunCancelled.
+    """
+    assembly = Assembly(call, explain, attribution, params)
+    for row in range(len(call.targets)):
+        call.run.check()
+        assembly.order(row)
+        assembly.shape(row)
+        assembly.place(row, example)
+    draws = sensitivity.draws_for(passes)
+    if "max-sensitivity" in names:
+        assembly.stability(draws)
+    if "randomisation" in names:
+        assembly.other_weights()
+    return assembly, draws
+
+
+class Assembly:
     """The measures of one call, row by row."""
 
     def __init__(self, call: Call, explain: Callable[[Call, Any], Attribution], attribution: Attribution, params: Any) -> None:

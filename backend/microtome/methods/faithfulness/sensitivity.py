@@ -19,10 +19,10 @@ def draws_for(passes: float) -> int:
     return int(max(1, min(MOST_DRAWS, _PASSES // max(passes, 1.0))))
 
 
-def noisy(image: Tensor, std: tuple[float, ...], seed: int, draws: int) -> Tensor:
-    """[draws, 3, H, W]: an image [1, 3, H, W] with uniform noise of ``RADIUS`` in colours, scaled as the model's input is."""
+def noisy(image: Tensor, std: tuple[float, ...], seed: int, draws: int, radius: float = RADIUS) -> Tensor:
+    """[draws, 3, H, W]: an image [1, 3, H, W] with uniform noise of ``radius`` in colours, scaled as the model's input is."""
     generator = np.random.default_rng([seed, 0x5E2517])
-    noise = generator.uniform(-RADIUS, RADIUS, (draws, *image.shape[1:])) / np.array(std).reshape(1, -1, 1, 1)
+    noise = generator.uniform(-radius, radius, (draws, *image.shape[1:])) / np.array(std).reshape(1, -1, 1, 1)
     return image + from_numpy(noise.astype(np.float32)).to(image.device)
 
 

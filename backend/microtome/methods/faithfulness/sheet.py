@@ -22,11 +22,16 @@ SCORES = (
 
 
 class Sheet:
-    """Scores and curves of the maps of one example."""
+    """Scores and curves of the maps of one example.
+
+    Attributes:
+        draws: what random maps get, by target's name and score, where they were drawn one by one.
+    """
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self._targets = list(targets)
-        self._scores: list[Scorecard.Score] = []
+        self.scores: list[Scorecard.Score] = []
+        self.draws: dict[tuple[str, str], Floats] = {}
         self._missing: dict[str, list[str]] = {}
         self._series: list[tuple[str, Floats, Floats, Floats]] = []
 
@@ -40,6 +45,7 @@ class Sheet:
             InvalidInput: a value that is not finite, by name.
         """
         if draws is not None:
+            self.draws[target.name, name] = draws
             chance = float(draws.mean()) if chance is None else chance
             band = float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
         low, high = band or (None, None)
@@ -49,7 +55,7 @@ class Sheet:
                     f"The evidence has a value that is not finite: the {what} for {target.name} is {number}. Nothing was stored.",
                     field="example",
                 )
-        self._scores.append(
+        self.scores.append(
             Scorecard.Score(
                 name=name, value=value, unit=unit, group=target.name, chance=chance, chance_low=low, chance_high=high,
                 draws=None if draws is None else len(draws),
@@ -87,5 +93,5 @@ class Sheet:
 
     def scorecard(self, note: str, facts: dict[str, str | int | float | bool | None]) -> Scorecard:
         groups = [t.name for t in self._targets]
-        scores = sorted(self._scores, key=lambda s: (groups.index(s.group), SCORES.index(s.name)))
+        scores = sorted(self.scores, key=lambda s: (groups.index(s.group), SCORES.index(s.name)))
         return Scorecard(title="Evidence", note=note, scores=scores, facts=facts | self.missing())

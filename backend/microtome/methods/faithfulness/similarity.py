@@ -26,9 +26,13 @@ def spearman(one: Floats, other: Floats) -> float:
     return float((first * second).sum() / length) if length > 0 else float("nan")
 
 
+#: Deviations from the mean that hold the central 95 % of a normal distribution.
+NORMAL = 1.959964
+
+
 def spearman_band(pixels: int) -> float:
     """Half width of the 95 % band around 0 of the rank correlation of independent random maps (Kendall, Stuart: variance 1 / (n - 1))."""
-    return float(1.959964 / np.sqrt(pixels - 1))
+    return float(NORMAL / np.sqrt(pixels - 1))
 
 
 def ssim(one: Floats, other: Floats) -> float:
