@@ -103,20 +103,22 @@ class Contestant:
         try:
             maps = self.spec.explain(replace(call, seed=getattr(self.params, "seed", call.seed)), self.params).maps
         except (InvalidInput, NotFound) as refusal:
-            self._without(refusal.detail, len(call.targets))
+            self.without(refusal.detail, len(call.targets))
             return None
         if not torch.isfinite(maps).all():
-            self._without("the map has values that are not finite", len(call.targets))
+            self.without("the map has values that are not finite", len(call.targets))
             return None
         return maps.detach().cpu().double().numpy()
 
     def refuse(self, reason: str, count: int) -> None:
         """Note ``count`` maps that there will not be."""
-        self._without(reason, count)
+        self.without(reason, count)
         self.scores += [float("nan")] * count
         self.smoothed += [float("nan")] * count
 
-    def _without(self, reason: str, count: int) -> None:
+    def without(self, reason: str, count: int) -> None:
+        """Count maps that have no score."""
+        """Count maps without a score."""
         self.reasons[reason] = self.reasons.get(reason, 0) + count
 
     def answer(self, call: Call, place: Scene, grid: Grid, width: int) -> Floats | None:
@@ -139,7 +141,7 @@ class Contestant:
             self.scores.append(float(inside_mass(maps[row], region)))
             self.smoothed.append(float(inside_mass(smooth(maps[row], width), region)) if width else self.scores[-1])
             if np.isnan(self.scores[-1]):
-                self._without("nothing in the map is positive", 1)
+                self.without("nothing in the map is positive", 1)
 
 
 class Quiet:
