@@ -20,6 +20,7 @@ from microtome.methods.benchmarks.contest import Contestant, Quiet
 from microtome.methods.benchmarks.memory import peak_of
 from microtome.methods.faithfulness.chance import DRAWS
 from microtome.methods.faithfulness.evidence import measured
+from microtome.methods.faithfulness.model_randomisation import interval
 from microtome.methods.faithfulness.order import Floats
 from microtome.methods.faithfulness.randomisation import changed
 from microtome.methods.faithfulness.sheet import SCORES
@@ -190,6 +191,20 @@ def chance_of_mean(random: npt.NDArray[np.float32], seed: int) -> tuple[float, f
     means = [float(random[rows, generator.integers(0, random.shape[1], len(random))].mean()) for _ in range(_RESAMPLES)]
     low, high = np.quantile(means, [0.025, 0.975])
     return float(random.mean(dtype=np.float64)), float(low), float(high)
+
+
+def mean_score(own: Measures, metric: str, kept: npt.NDArray[np.bool_], name: str, group: str, seed: int) -> Scorecard.Score:
+    """The mean of a metric over the examples ``kept``, with its interval and what random maps get over as many; said under ``name``."""
+    values, unit = own.values[metric][kept], own.units[metric]
+    if metric in (SECONDS, MEMORY):  # a median for what has outliers, a maximum for a peak
+        return Scorecard.Score(name=name, value=float(np.median(values) if metric == SECONDS else values.max()), unit=unit, group=group)
+    low, high = (interval(values[:, None], seed) if len(values) > 1 else None) or (None, None)
+    chance = chance_of_mean(own.random[metric][kept], seed) if metric in own.random and metric != FAILS else None
+    level, chance_low, chance_high = chance or (None, None, None)
+    return Scorecard.Score(
+        name=name, value=float(values.mean()), unit=unit, low=low, high=high, chance=level, chance_low=chance_low,
+        chance_high=chance_high, draws=None if chance is None else own.random[metric].shape[1], group=group,
+    )  # fmt: skip
 
 
 def table(title: str, name: str, shown: Shown, contestants: Sequence[Contestant], found: Mapping[str, Measures]) -> Matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ class Peak:
 def peak_of(device: torch.device) -> Iterator[Peak]:
     """Peak of the block above what was held before it, on a CUDA device or, by Linux's high-water mark, of this process.
 
-    What the process has freed and keeps for later use is held already: its use again is not seen. Nor is it seen whose memory it is: what
-    other threads take meanwhile counts.
+    What the process has freed and yet keeps for later use is held already: its use again is not seen. Nor is it seen whose memory it is:
+    what other threads take meanwhile counts.
     """
     peak = Peak()
     if device.type == "cuda":
@@ -42,7 +43,15 @@ def peak_of(device: torch.device) -> Iterator[Peak]:
 
 
 def _at_rest() -> float | None:
-    """Resident memory in kB, with the high-water mark set back to it; None where that cannot be done."""
+    """Resident memory in kB, with the high-water mark set back to it; None where that cannot be done.
+
+    What the allocator keeps for later is given back first, where it can be: else its use again would not be seen.
+    """
+    if not (_SELF / "clear_refs").exists():
+        return None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc
+    if trim is not None:
+        trim(0)
     try:
         (_SELF / "clear_refs").write_text("5")
     except OSError:

@@ -12,7 +12,6 @@ from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.benchmarks.contest import Contestant, MethodsParams
 from microtome.methods.benchmarks.measures import (
-    FAILS,
     MEMORY,
     METRICS,
     SECONDS,
@@ -20,15 +19,14 @@ from microtome.methods.benchmarks.measures import (
     Measures,
     Metric,
     Shown,
-    chance_of_mean,
     conditions,
     failures,
+    mean_score,
     measure,
     shown_of,
     table,
 )
 from microtome.methods.contract import Cost, method
-from microtome.methods.faithfulness.model_randomisation import interval
 from microtome.methods.interventions.ablate_units import spread
 from microtome.models.model import Model
 from microtome.probes import ProbeSet
@@ -139,7 +137,7 @@ def card(
             kept = inside & np.isfinite(own.values[metric])
             if not kept.any():
                 continue
-            scores.append(_score(own, metric, kept, one.spec.title, seed))
+            scores.append(mean_score(own, metric, kept, metric, one.spec.title, seed))
             if kept.sum() < inside.sum():
                 fewer[f"{one.spec.title}, {metric}"] = int(kept.sum())
     counts: Facts = {f"averaged over: {what}": count for what, count in fewer.items()}
@@ -148,16 +146,3 @@ def card(
         "many examples, central 95 %."
     )
     return Scorecard(title=f"{TITLE}: {name}", note=note, scores=scores, facts=facts | counts)
-
-
-def _score(own: Measures, metric: str, kept: npt.NDArray[np.bool_], group: str, seed: int) -> Scorecard.Score:
-    values, unit = own.values[metric][kept], own.units[metric]
-    if metric in (SECONDS, MEMORY):  # a median for what has outliers, a maximum for a peak
-        return Scorecard.Score(name=metric, value=float(np.median(values) if metric == SECONDS else values.max()), unit=unit, group=group)
-    low, high = (interval(values[:, None], seed) if len(values) > 1 else None) or (None, None)
-    chance = chance_of_mean(own.random[metric][kept], seed) if metric in own.random and metric != FAILS else None
-    level, chance_low, chance_high = chance or (None, None, None)
-    return Scorecard.Score(
-        name=metric, value=float(values.mean()), unit=unit, low=low, high=high, chance=level, chance_low=chance_low,
-        chance_high=chance_high, draws=None if chance is None else own.random[metric].shape[1], group=group,
-    )  # fmt: skip
