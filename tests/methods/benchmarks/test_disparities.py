@@ -106,6 +106,12 @@ def test_groups_by_class_and_by_correctness_and_refusals(monkeypatch: pytest.Mon
     assert 0 < right < 6, "the small set must have both"
     both = run_of(probe, methods=["gradients"], metrics=["sparseness"], by="correctness", smallest=1)["gaps"].facts
     assert (both["examples: right"], both["examples: wrong"]) == (right, 6 - right)
+    sure = run_of(probe, methods=["gradients"], metrics=["sparseness"], by="confidence", smallest=3)
+    assert (sure["gaps"].facts["examples: sure"], sure["gaps"].facts["examples: unsure"]) == (3, 3)
+    first = sure["by-example-conditions"].arrays["values"][:, 2]
+    mean = next(s.value for s in sure["subgroups-sparseness"].scores if s.group == "sure")
+    kept = sure["by-example-sparseness"].arrays["values"][first > np.median(first), 0]
+    assert mean == pytest.approx(kept.mean(), rel=1e-5)
     with pytest.raises(InvalidInput, match="object:mark") as caught:
         run_of(probe, by="concept", concept="object:hat")
     assert caught.value.field == "params.concept"

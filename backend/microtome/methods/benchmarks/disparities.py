@@ -28,8 +28,10 @@ Codes = npt.NDArray[np.int64]
 
 class Params(EvidenceParams):
     examples: int = Field(48, ge=2, le=500, description="Examples, spread evenly over the probe set.")
-    by: Literal["class", "correctness", "concept"] = Field(
-        "class", description="What makes a subgroup: the class, whether the model is right, or whether a concept is in the image."
+    by: Literal["class", "correctness", "confidence", "concept"] = Field(
+        "class",
+        description="What makes a subgroup: the class, whether the model is right, whether it is surer than at the median, or whether a "
+        "concept is in the image.",
     )
     concept: str = Field("", max_length=300, description="Key of the concept, as `category:name`, for subgroups by concept.")
     smallest: int = Field(3, ge=1, le=250, description="Fewest examples of a subgroup that is compared.")
@@ -83,6 +85,8 @@ def subgroups(model: Model, probe: ProbeSet, shown: Shown, params: Params) -> tu
                 field="params.by",
             )
         return ["right", "wrong"], np.where(shown.known(), np.where(shown.right(), 0, 1), -1)
+    if params.by == "confidence":
+        return ["sure", "unsure"], np.where(shown.first > np.median(shown.first), 0, 1)
     concept = next((c for c in probe.concepts if c.key == params.concept), None)
     if concept is None:
         some = ", ".join(c.key for c in probe.concepts[:10])
@@ -104,7 +108,7 @@ def subgroups(model: Model, probe: ProbeSet, shown: Shown, params: Params) -> tu
     params=Params,
     #: Not validated here: the methods that it names are known once all of them are imported.
     example_params=Params.model_construct(
-        methods=["saliency"], examples=4, metrics=["deletion"], by="concept", concept="object:disc", smallest=1, permutations=200
+        methods=["saliency"], examples=4, metrics=["deletion"], by="confidence", smallest=1, permutations=200
     ),
     cite="Dai, Upadhyay, Aivodji, Bach, Lakkaraju 2022, arXiv:2205.07277",
     cost=Cost(passes=2600.0, times="examples"),
@@ -113,8 +117,9 @@ def evidence_disparities(*, model: Model, probe: ProbeSet, params: Params, run: 
     """The evidence of several methods by subgroups of the examples, and whether the gaps are larger than those of random subgroups.
 
     Every method explains the class that the model predicts. Subgroups are classes (of the labels; of the predictions where no label
-    matches), images where the model is right or wrong, or images with and without a concept, anywhere in the image. Subgroups with too few
-    examples are left out. The numbers of every example are kept.
+    matches), images where the model is right or wrong, images where the probability of its answer is above the median of these examples
+    or not, or images with and without a concept, anywhere in the image. Subgroups with too few examples are left out. The numbers of every
+    example are kept.
 
     Formula:
         `gap = largest - smallest mean of a score over subgroups`. Chance: gaps of random subgroups of the same sizes, mean and central
