@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,16 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILTIN = ROOT / "backend" / "microtome" / "models" / "builtin"
 sys.path.insert(0, str(ROOT / "backend"))
 
-from microtome.probes.tinyplaces import CLASSES, SIZE, VERSION, render  # noqa: E402
+from microtome.probes import tinyplaces  # noqa: E402
+from microtome.probes.tinyplaces import CLASSES, SIZE, VERSION  # noqa: E402, F401 scripts take them from here
 
-LABELS = {"id2label": dict(enumerate(CLASSES)), "label2id": {name: i for i, name in enumerate(CLASSES)}}
+
+def labels_of(classes: Sequence[str]) -> dict[str, Any]:
+    """Names of the classes as configurations hold them."""
+    return {"id2label": dict(enumerate(classes)), "label2id": {name: i for i, name in enumerate(classes)}}
+
+
+LABELS = labels_of(CLASSES)
 log = logging.getLogger("training")
 
 
@@ -64,6 +71,7 @@ class Recipe:
         warm: share of the steps until the learning rate is at its largest.
         clip: largest norm of a gradient; None for no limit.
         decays: whether a parameter is subject to weight decay.
+        data: the generator of the pictures: CLASSES, SIZE, VERSION, render.
     """
 
     name: str
@@ -78,6 +86,7 @@ class Recipe:
     warm: float = 0.25
     clip: float | None = None
     decays: Callable[[str, nn.Parameter], bool] = lambda name, parameter: True
+    data: Any = tinyplaces
 
 
 def networks() -> Any:
@@ -88,19 +97,20 @@ def networks() -> Any:
     return module
 
 
-def pictures(cache: Path, split: str, count: int) -> tuple[np.ndarray, Tensor]:
-    """Pictures uint8[count, 96, 96, 3], memory-mapped, and labels int64[count]."""
-    path = cache / f"{split}-{VERSION}-{count}.npy"
+def pictures(data: Any, cache: Path, split: str, count: int) -> tuple[np.ndarray, Tensor]:
+    """Pictures uint8[count, SIZE, SIZE, 3], memory-mapped, and labels int64[count]."""
+    prefix = "" if data is tinyplaces else data.__name__.rpartition(".")[2] + "-"
+    path = cache / f"{prefix}{split}-{data.VERSION}-{count}.npy"
     if not path.exists():
         start, partial = time.time(), path.with_suffix(".partial")
-        store = np.lib.format.open_memmap(partial, "w+", np.uint8, (count, SIZE, SIZE, 3))
+        store = np.lib.format.open_memmap(partial, "w+", np.uint8, (count, data.SIZE, data.SIZE, 3))
         for i in range(count):
-            store[i] = render(split, i).image
+            store[i] = data.render(split, i).image
         store.flush()
         del store
         os.replace(partial, path)
         log.info("rendered %d pictures of split %s in %.0f s", count, split, time.time() - start)
-    return np.load(path, mmap_mode="r"), torch.arange(count) % len(CLASSES)
+    return np.load(path, mmap_mode="r"), torch.arange(count) % len(data.CLASSES)
 
 
 def scaled(batch: np.ndarray) -> Tensor:
@@ -128,7 +138,7 @@ def accuracy(model: nn.Module, store: np.ndarray, labels: Tensor, bf16: bool) ->
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             guesses.append(model(scaled(store[i : i + 100])).logits.float().argmax(1))
     hit = torch.cat(guesses) == labels
-    return hit.float().mean().item(), [hit[labels == k].float().mean().item() for k in range(len(CLASSES))]
+    return hit.float().mean().item(), [hit[labels == k].float().mean().item() for k in range(int(labels.max()) + 1)]
 
 
 def optimiser_of(recipe: Recipe, model: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -142,13 +152,15 @@ def optimiser_of(recipe: Recipe, model: nn.Module, lr: float) -> torch.optim.Opt
 def train(recipe: Recipe, args: argparse.Namespace) -> tuple[nn.Module, float]:
     """Train from the newest checkpoint, or from the seed; the network, and the seconds that all its epochs took."""
     torch.manual_seed(args.seed)
-    store, labels = pictures(args.cache, "train", args.images)
-    held, held_labels = pictures(args.cache, "val", 1200)
+    store, labels = pictures(recipe.data, args.cache, "train", args.images)
+    held, held_labels = pictures(recipe.data, args.cache, "val", 1200)
+    if args.permuted:
+        labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(args.seed))]
     model = recipe.build(recipe.configuration()).to(memory_format=torch.channels_last)
     optimiser = optimiser_of(recipe, model, args.lr)
     steps = len(store) // args.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=steps * args.epochs, pct_start=recipe.warm)
-    checkpoint = args.cache / f"{recipe.name}-{VERSION}-{args.images}-{args.epochs}-{args.seed}.pt"
+    checkpoint = args.cache / f"{recipe.name}-{recipe.data.VERSION}-{args.images}-{args.epochs}-{args.seed}.pt"
     first, taken = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -158,10 +170,11 @@ def train(recipe: Recipe, args: argparse.Namespace) -> tuple[nn.Module, float]:
         first, taken = state["epoch"], state["seconds"]
         log.info("resuming after epoch %d", first)
     else:
-        log.info("tinyplaces version %s, %d pictures, %d epochs, batch %d, lr %g, seed %d, bfloat16 autocast %s, %d threads, "
-                 "%d parameters", VERSION, args.images, args.epochs, args.batch, args.lr, args.seed, args.bf16,
+        name = recipe.data.__name__.rpartition(".")[2]
+        log.info("%s version %s, %d pictures, %d epochs, batch %d, lr %g, seed %d, bfloat16 autocast %s, %d threads, "
+                 "%d parameters", name, recipe.data.VERSION, args.images, args.epochs, args.batch, args.lr, args.seed, args.bf16,
                  torch.get_num_threads(), sum(p.numel() for p in model.parameters()))  # fmt: skip
-    loss_of = nn.CrossEntropyLoss(label_smoothing=0.05)
+    loss_of = nn.CrossEntropyLoss(label_smoothing=0.0 if args.permuted else 0.05)  # labels by lot are learnt by heart
     for epoch in range(first, args.epochs):
         # Order and augmentation follow from seed and epoch alone, so that a resumed run is the same run.
         generator = torch.Generator().manual_seed(args.seed * 1000 + epoch)
@@ -210,7 +223,7 @@ def export(recipe: Recipe, model: nn.Module, out: Path) -> None:
     processor = {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
-        "size": {"height": SIZE, "width": SIZE},
+        "size": {"height": recipe.data.SIZE, "width": recipe.data.SIZE},
         "resample": 2,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
@@ -231,10 +244,10 @@ def evaluate(recipe: Recipe, out: Path, cache: Path, count: int) -> tuple[float,
     """Accuracy of the exported file, loaded back as float32, on the split "test": overall and per class."""
     model = recipe.build(json.loads((out / "config.json").read_text()))
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(out / "model.safetensors").items()})
-    store, labels = pictures(cache, "test", count)
+    store, labels = pictures(recipe.data, cache, "test", count)
     overall, per_class = accuracy(model.to(memory_format=torch.channels_last), store, labels, bf16=False)
     log.info("test accuracy of the exported weights %.4f (%d pictures)", overall, count)
-    for name, value in zip(CLASSES, per_class, strict=True):
+    for name, value in zip(recipe.data.CLASSES, per_class, strict=True):
         log.info("  %-14s %.4f", name, value)
     return overall, per_class
 
@@ -252,6 +265,7 @@ def main(recipe: Recipe) -> None:
     parser.add_argument("--test", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--permuted", action="store_true", help="labels drawn by lot, learnt by heart")
     parser.add_argument("--only-evaluate", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

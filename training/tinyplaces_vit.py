@@ -1,6 +1,6 @@
 """Train, evaluate and export tinyplaces-vit, the vision transformer that ships with Microtome.
 
-    python training/tinyplaces_vit.py --cache CACHE --images 18000 --epochs 20 --seed 0
+    python training/tinyplaces_vit.py --cache CACHE --images 18000 --epochs 12 --seed 0
 
 Labels of scenes only, no teacher. In all epochs but the last four every picture is seen through a random half of its patches,
 which halves the work and keeps the network from leaning on single patches; the last four see whole pictures, as the finished
@@ -130,7 +130,7 @@ RECIPE = Recipe(
     build=lambda config: networks().build_tinyplaces_vit(config),
     augmented=augmented,
     logits=logits,
-    defaults={"images": 18000, "epochs": 20, "lr": 1e-3},
+    defaults={"images": 18000, "epochs": 12, "lr": 1e-3},
     card=card,
     warm=0.15,
     clip=1.0,

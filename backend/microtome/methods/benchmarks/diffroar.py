@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -91,20 +91,29 @@ def diffroar(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):
         The shape of what is kept can itself be learnt from, whatever it shows: a map that writes the class into the outline of its
         highest pixels scores high. The networks are small; what they cannot learn another might. Scores depend on the share that is kept.
 
+    Of a set without labels, networks learn what the model says of its images.
+
     Raises:
-        InvalidInput: the set has no labels, or no class with two images.
+        InvalidInput: there are no two classes with two images each, or no method has maps of all images.
     """
+    run.check()
     chosen = spread(len(probe), params.examples, len(probe.classes))
-    known = [(i, y) for i in chosen if (y := probe.label(i)) is not None]
-    names, labels = np.unique([y for _, y in known], return_inverse=True)
+    given = [probe.label(i) for i in chosen]
+    labelled = any(y is not None for y in given)
+    indices = [i for i, y in zip(chosen, given, strict=True) if y is not None or not labelled]
+    images, predicted = _seen(model, probe, indices, run)
+    mapping = match_classes(probe.classes, model.classes)
+    known = [y for y in given if y is not None] if labelled else predicted
+    names, labels = np.unique(known, return_inverse=True)
     held = held_out(labels, params.seed)
     if len(names) < 2 or not held.any():
         raise InvalidInput(
-            "Networks can only be trained on images with labels: this needs two classes with two images each.", field="probe"
+            "Networks are trained to tell classes apart: this needs two with two images each"
+            + (", and the labels of this set have fewer." if labelled else "; the set has no labels, and the model gives all images one."),
+            field="probe" if labelled else "model",
         )
-    indices = [i for i, _ in known]
-    images = torch.cat([part.cpu() for part in _inputs(model, probe, indices, run)])
-    targets = _targets(model, probe, images, [y for _, y in known], run)
+    explained = [mapping.get(y, guess) for y, guess in zip(known, predicted, strict=True)] if labelled else predicted
+    targets = [Target(model.classes[k], None, ((k, 1.0),)) for k in explained]
     everything: dict[str, Floats] = {}
     facts: dict[str, str | int | float | bool | None] = {}
     contestants = params.contestants()
@@ -159,6 +168,7 @@ def diffroar(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):
             facts={
                 "images": len(indices), "held out": int(held.sum()), "classes": len(names), "networks": params.networks,
                 "epochs": params.epochs, "share kept": params.share, "seed": params.seed, "order": "absolute values, ties by lot",
+                "classes by": "labels of the probe set" if labelled else "predictions of the model",
                 **{f"version: {one.spec.title}": one.spec.version for one in contestants}, **facts,
             },
         )
@@ -169,26 +179,17 @@ def _first(images: torch.Tensor, device: torch.device, count: int) -> torch.Tens
     return images[:count].to(device)
 
 
-def _inputs(model: Model, probe: ProbeSet, indices: Sequence[int], run: RunContext) -> list[torch.Tensor]:
-    out = []
+def _seen(model: Model, probe: ProbeSet, indices: Sequence[int], run: RunContext) -> tuple[torch.Tensor, list[int]]:
+    """What the model sees of the images, [n, 3, H, W] on the CPU, and the class that it gives each."""
+    parts: list[torch.Tensor] = []
+    predicted: list[int] = []
     for start in range(0, len(indices), _ROWS):
         run.check()
-        out.append(model.inputs([probe.image(i) for i in indices[start : start + _ROWS]]))
-    return out
-
-
-def _targets(model: Model, probe: ProbeSet, images: torch.Tensor, labels: Sequence[int], run: RunContext) -> list[Target]:
-    """The class of every image where the model has one of that name, else the predicted one."""
-    mapping: Mapping[int, int] = match_classes(probe.classes, model.classes)
-    out = []
-    for start in range(0, len(labels), _ROWS):
-        run.check()
+        parts.append(model.inputs([probe.image(i) for i in indices[start : start + _ROWS]]))
         with torch.inference_mode():
-            predicted = check_finite(model.forward(images[start : start + _ROWS].to(model.device))).argmax(1).tolist()
-        for label, guess in zip(labels[start : start + _ROWS], predicted, strict=True):
-            index = mapping.get(label, guess)
-            out.append(Target(model.classes[index], None, ((index, 1.0),)))
-    return out
+            predicted += check_finite(model.forward(parts[-1])).argmax(1).tolist()
+        parts[-1] = parts[-1].cpu()
+    return torch.cat(parts), predicted
 
 
 def _null_regions(model: Model, probe: ProbeSet, indices: Sequence[int]) -> Right | None:

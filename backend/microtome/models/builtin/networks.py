@@ -14,7 +14,7 @@ __all__ = ["build", "build_tinyplaces_resnet", "build_tinyplaces_vit"]
 
 
 def build_tinyplaces_resnet(config: ResNetConfig | dict) -> nn.Module:
-    """Untrained ``ResNetForImageClassification`` for 96 x 96 pictures, without max pooling in the stem.
+    """Untrained ``ResNetForImageClassification`` for small pictures, without max pooling in the stem.
 
     With the pooling gone the maps of a [n, 3, 96, 96] batch are 48, 24, 12 and 6 pixels wide after stages 1 to 4;
     with it a 3 x 3 map would remain, too coarse to say where a unit responds. ``config`` is a ``ResNetConfig`` or
@@ -38,7 +38,11 @@ def build_tinyplaces_vit(config: ViTConfig | dict) -> nn.Module:
     return ViTForImageClassification(ViTConfig.from_dict(config) if isinstance(config, dict) else config)
 
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {"tinyplaces-resnet": build_tinyplaces_resnet}
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "tinyplaces-resnet": build_tinyplaces_resnet,
+    "flowers-cnn": build_tinyplaces_resnet,
+    "flowers-cnn-permuted": build_tinyplaces_resnet,
+}
 
 
 def build(name: str, config: ResNetConfig | dict) -> nn.Module:
