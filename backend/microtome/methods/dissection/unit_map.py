@@ -16,7 +16,8 @@ from microtome.models.model import Model
 from microtome.probes import ProbeSet
 from microtome.results import Matrix, Scatter
 
-_FEWEST = 40
+#: Fewer rows than this are shown by PCA.
+FEWEST = 40
 
 
 class Params(MethodParams):
@@ -88,8 +89,8 @@ def unit_map(  # type: ignore[no-untyped-def]
     run.check()
     if len(features) < 2:
         raise InvalidInput("A map needs at least two units.", field="layers")
-    method_name = params.projection if len(features) >= _FEWEST else "pca"
-    points = pca(features) if method_name == "pca" else _pacmap(features, params)
+    method_name = params.projection if len(features) >= FEWEST else "pca"
+    points = pca(features) if method_name == "pca" else pacmap_of(features, params.neighbours, params.seed)
     span = np.abs(points - np.median(points, axis=0)).max()
     profile = "concept profiles" if params.features == "concepts" else "activations"
     label = "PCA" if method_name == "pca" else "PaCMAP"
@@ -105,11 +106,12 @@ def unit_map(  # type: ignore[no-untyped-def]
     }  # fmt: skip
 
 
-def _pacmap(features: npt.NDArray[np.float32], params: Params) -> npt.NDArray[np.float32]:
+def pacmap_of(features: npt.NDArray[np.float32], neighbours: int, seed: int) -> npt.NDArray[np.float32]:
+    """PaCMAP of rows [n, d] in the plane, [n, 2]."""
     import pacmap
 
     # Identical rows (units that detect nothing) would all fall on one point: a whisper of seeded noise keeps them apart.
-    noise = np.random.default_rng(params.seed).normal(0, 1e-4, features.shape).astype(np.float32)
-    neighbours = min(params.neighbours, max(2, len(features) // 4))
-    model = pacmap.PaCMAP(n_components=2, n_neighbors=neighbours, random_state=params.seed, apply_pca=features.shape[1] > 100)
+    noise = np.random.default_rng(seed).normal(0, 1e-4, features.shape).astype(np.float32)
+    neighbours = min(neighbours, max(2, len(features) // 4))
+    model = pacmap.PaCMAP(n_components=2, n_neighbors=neighbours, random_state=seed, apply_pca=features.shape[1] > 100)
     return np.asarray(model.fit_transform(features + noise, init="pca"), dtype=np.float32)

@@ -40,18 +40,13 @@ def explainer(id: str) -> MethodSpec:
     return spec
 
 
-class Params(MethodParams):
+class OneMethodParams(MethodParams):
+    """Base of the parameters of whatever looks at one attribution method."""
+
     method: str = Field(
-        "grad-cam", max_length=100, description="Attribution method that is tested.", json_schema_extra={"format": "method"}
+        "grad-cam", max_length=100, description="Attribution method that is looked at.", json_schema_extra={"format": "method"}
     )  # fmt: skip
     method_params: dict[str, Any] = Field({}, max_length=50, description="Its parameters; its defaults for what is left out.")
-    order: Literal["cascading", "independent"] = Field(
-        "cascading", description="Cascading: all layers from the output down to this one. Independent: this layer alone."
-    )
-    similarity: Similarity = Field("spearman", description="How alike maps are: rank correlation, or structural similarity.")
-    examples: int = Field(8, ge=1, le=200, description="First examples of the probe set.")
-    draws: int = Field(1, ge=1, le=50, description="Networks that are drawn for every layer.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the networks and of the interval.")
 
     @field_validator("method")
     @classmethod
@@ -67,6 +62,16 @@ class Params(MethodParams):
             except MicrotomeError as error:
                 raise ValueError(error.detail) from None
         return value
+
+
+class Params(OneMethodParams):
+    order: Literal["cascading", "independent"] = Field(
+        "cascading", description="Cascading: all layers from the output down to this one. Independent: this layer alone."
+    )
+    similarity: Similarity = Field("spearman", description="How alike maps are: rank correlation, or structural similarity.")
+    examples: int = Field(8, ge=1, le=200, description="First examples of the probe set.")
+    draws: int = Field(1, ge=1, le=50, description="Networks that are drawn for every layer.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the networks and of the interval.")
 
 
 def weight_groups(model: Model) -> list[tuple[str, list[str]]]:
