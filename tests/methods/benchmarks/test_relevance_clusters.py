@@ -152,6 +152,19 @@ def test_accuracy_of_a_cluster_is_that_of_its_images(monkeypatch: pytest.MonkeyP
         assert score.low <= score.value <= score.high + 1e-9
 
 
+def test_the_share_of_the_most_frequent_class_is_measured_against_that_of_random_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels that have nothing to do with the images: the largest of many shares is large, and no larger than by lot."""
+    probe, _ = marked()
+    labels = np.random.default_rng(5).integers(0, 3, 40)
+    images = [probe.image(i) for i in range(40)]
+    results = run_of(monkeypatch, Given(images, labels, CLASSES), clusters=3, examples=40)
+    assert len(results["clusters"].groups) == 3
+    for cluster in (1, 2, 3):
+        score = next(s for s in results["quality"].scores if (s.group, s.name) == (f"cluster {cluster}", "share of its class"))
+        assert score.chance > 0.37, "the most frequent of three classes has more than a third"
+        assert score.chance_low <= score.value <= score.chance_high
+
+
 def test_what_cannot_be_clustered_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="zero everywhere"):
         run_of(monkeypatch, Given(pictures(8)), method="zeros", examples=8)

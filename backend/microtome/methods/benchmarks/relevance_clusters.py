@@ -214,10 +214,11 @@ def _quality(
         name, inside = f"cluster {cluster + 1}", labels == cluster
         add(name, "size", float(inside.sum()), "images")
         if (inside & known).any():
-            classes, sizes = np.unique(truth[inside & known], return_counts=True)
-            most = int(classes[sizes.argmax()])
+            most, share = _most_frequent(truth[inside & known])
             told[f"most frequent class: {name}"] = model.classes[most]
-            add(name, "share of its class", _share(truth == most, known & inside), "", _drawn(truth == most, known, random, cluster))
+            # Random clusters have a most frequent class of their own: to be the largest of many shares is no merit.
+            there = [truth[known & (drawn == cluster)] for drawn in random]
+            add(name, "share of its class", share, "", [_most_frequent(own)[1] for own in there if len(own)])
         if shown.labelled and (inside & known).any():
             accuracy = _share(right, known & inside)
             interval = wilson(accuracy, int((inside & known).sum()))
@@ -226,6 +227,12 @@ def _quality(
         told["absent: accuracy"] = "the set has no classes of the model; the most frequent class is the predicted one"
     note = f"Chance: clusters of the same sizes with members drawn by lot, {_DRAWS} times. Interval of the accuracy: Wilson, 95 %."
     return Scorecard(title="What the clusters are like", note=note, scores=scores, facts=facts | told)
+
+
+def _most_frequent(classes: Labels) -> tuple[int, float]:
+    """The class that most of them have, and the share that has it."""
+    names, sizes = np.unique(classes, return_counts=True)
+    return int(names[sizes.argmax()]), float(sizes.max() / len(classes))
 
 
 def _share(what: Mask, among: Mask) -> float:
