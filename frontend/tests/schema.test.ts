@@ -36,4 +36,20 @@ describe("the form of a method", () => {
     expect(f[1].layer).toBe(true);
     expect(f[2].options).toEqual(["black", "white"]);
   });
+  it("knows lists of methods and lists of words", () => {
+    const f = fields({
+      properties: {
+        method: { type: "string", format: "method", default: "grad-cam" },
+        methods: { type: "array", items: { type: "string", format: "method" }, default: ["lrp"] },
+        metrics: { type: "array", items: { enum: ["deletion", "insertion"], type: "string" }, default: ["deletion"] },
+        sizes: { type: "array", items: { type: "integer" }, default: [1] },
+      },
+    });
+    expect(f.map((x) => [x.method, x.choices])).toEqual([
+      ["one", undefined],
+      ["several", undefined],
+      [undefined, ["deletion", "insertion"]],
+      [undefined, undefined],
+    ]);
+  });
 });

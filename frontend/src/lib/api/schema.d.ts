@@ -2347,6 +2347,23 @@ export interface components {
              */
             note?: string | null;
         };
+        /**
+         * SimilarityTarget
+         * @description How like what a layer gives is to what it gives for another image: the cosine of the angle, of means over sites.
+         */
+        SimilarityTarget: {
+            /**
+             * Like
+             * @description The other image: PROBE:INDEX, or upload:SHA256
+             * @example tinyplaces:7
+             */
+            like: string;
+            /**
+             * Layer
+             * @description The last of the main layers if left out.
+             */
+            layer?: string | null;
+        };
         /** Subjects */
         Subjects: {
             /** Model */
@@ -2375,7 +2392,7 @@ export interface components {
              *       }
              *     ]
              */
-            targets?: (number | components["schemas"]["ClassDifference"] | components["schemas"]["UnitTarget"] | components["schemas"]["DirectionTarget"])[] | null;
+            targets?: (number | components["schemas"]["ClassDifference"] | components["schemas"]["UnitTarget"] | components["schemas"]["DirectionTarget"] | components["schemas"]["SimilarityTarget"])[] | null;
         };
         /** System */
         System: {

@@ -15,6 +15,8 @@ export type Field = {
   layer?: boolean;
   /** A method by its id, or a list of them. */
   method?: "one" | "several";
+  /** What a list may hold, where that is known. */
+  choices?: string[];
 };
 
 function follow(schema: JSONSchema, root: JSONSchema): JSONSchema {
@@ -56,6 +58,7 @@ export function fields(schema: JSONSchema): Field[] {
       initial: s.default ?? null,
       options,
       layer: kind === "text" && formatOf(raw, schema) === "layer",
+      choices: s.items ? (follow(s.items as JSONSchema, schema).enum as string[] | undefined) : undefined,
       method:
         kind === "text" && formatOf(raw, schema) === "method"
           ? "one"

@@ -212,7 +212,11 @@ export const tiles = (methods: Method[]): Method[] =>
   methods.filter((m) => m.subject.includes("example") && m.returns.some((k) => k === "image-map" || k === "tree"));
 export const isHierarchy = (m: Method): boolean => !m.returns.includes("image-map");
 /** Questions about methods over a whole probe set. */
-export const benchmarks = (methods: Method[]): Method[] => methods.filter((m) => m.folder === "benchmarks");
+export const benchmarks = (methods: Method[]): Method[] => {
+  const found = methods.filter((m) => m.folder === "benchmarks"),
+    first = (m: Method): number => (m.id === "method-scoreboard" ? 0 : 1);
+  return found.sort((a, b) => first(a) - first(b) || a.title.localeCompare(b.title));
+};
 /** What a share link froze of a question about the set; null if it did not. */
 export const frozenOf = (share: string, method: string, probe: string): Promise<ResultSet | null> =>
   frozenResults(share).then((all) => all.find((s) => s.method === method && s.subjects.probe === probe) ?? null);
