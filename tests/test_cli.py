@@ -137,6 +137,9 @@ def test_wrong_usage_is_one_line_that_says_what_to_do(
         ("stage4.1/42", {"layer": "stage4.1", "unit": 42}),
         ("stage4.1/42@3,5", {"layer": "stage4.1", "unit": 42, "site": [3, 5]}),
         ('{"layer": "stage4.1", "weights": {"1": 0.5}}', {"layer": "stage4.1", "weights": {"1": 0.5}}),
+        ("like:tinyplaces:7", {"like": "tinyplaces:7"}),
+        ("like:tinyplaces:7@stage4.1", {"like": "tinyplaces:7", "layer": "stage4.1"}),
+        ("like:upload:" + "0a" * 32, {"like": "upload:" + "0a" * 32}),
     ],
 )
 def test_targets_on_the_command_line(text: str, target: object) -> None:

@@ -164,7 +164,8 @@ class Client:
     def submit(self, method: str, params: Mapping[str, Any] | None = None, **subjects: Any) -> Document:
         """Queue a run and return at once. Example: ``submit("grad-cam", model="net", example="tinyplaces:7", targets=[3])``.
 
-        A target is a class, ``{"minus": [a, b]}`` (two classes), ``{"layer": l, "unit": u}`` or ``{"layer": l, "weights": {"12": 0.5}}``.
+        A target is a class, ``{"minus": [a, b]}`` (two classes), ``{"layer": l, "unit": u}``,
+        ``{"layer": l, "weights": {"12": 0.5}}`` or ``{"like": "tinyplaces:7"}`` (another image).
         """
         body = {"method": method, "subjects": subjects, "params": dict(params or {})}
         return dict(self.request("POST", "/runs", json=body).json())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from microtome.core.errors import Conflict, InvalidInput, NotFound
-from tests.fakes import FakeModel
+from tests.fakes import METHODS, FakeModel, FakeProbe
 
 SUBJECTS = {"model": "fake", "probe": "fake-probe"}
 EXAMPLE = {"model": "fake", "example": "fake-probe:1"}
@@ -172,6 +174,11 @@ def test_interactive_runs_overtake(ready: Any, settings: Any, make_engine: Any) 
         ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s1", "unit": 1, "site": [8, 0]}]}, {}, "subjects.targets.0.site", InvalidInput),
         ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s1", "weights": {"6": 1}}]}, {}, "subjects.targets.0.weights", InvalidInput),
         ("grad-cam", {**EXAMPLE, "targets": [{"layer": "s1", "weights": {"1": 0}}]}, {}, "subjects.targets.0.weights", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [1, {"like": "fake-probe:24"}]}, {}, "subjects.targets.1.like", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [{"like": "seven"}]}, {}, "subjects.targets.0.like", InvalidInput),
+        ("grad-cam", {**EXAMPLE, "targets": [{"like": "nothing:1"}]}, {}, "subjects.targets.0.like", NotFound),
+        ("grad-cam", {**EXAMPLE, "targets": [{"like": "upload:" + "0" * 64}]}, {}, "subjects.targets.0.like", NotFound),
+        ("grad-cam", {**EXAMPLE, "targets": [{"like": "fake-probe:2", "layer": "s7"}]}, {}, "subjects.targets.0.layer", NotFound),
     ],
 )
 def test_bad_requests_name_the_field(ready: Any, method: str, subjects: Any, params: Any, field: str, error: type) -> None:
@@ -191,6 +198,31 @@ def test_one_target_has_one_key_however_it_is_written(ready: Any) -> None:
     assert runs[0].subjects["targets"] == [
         1, {"layer": "stage1", "unit": 2}, {"layer": "stage1", "weights": {"0": -1.0, "4": 1.5}}
     ]  # fmt: skip
+
+
+def test_an_image_that_is_compared_with_is_part_of_the_key_and_reaches_the_method(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, seen = METHODS["grad-cam"], []
+
+    def noting(*, targets: Any, **others: Any) -> Any:
+        seen.append(targets)
+        return old.function(targets=[1], **others)
+
+    monkeypatch.setitem(METHODS, "grad-cam", replace(old, function=noting))
+    asked = [
+        [{"like": "fake-probe:2", "layer": None}, 1], [{"like": "fake-probe:02"}, 1], [{"like": "fake-probe:3"}, 1],
+        [{"like": "fake-probe:2", "layer": "s1"}, 1],
+    ]  # fmt: skip
+    runs = [ready.submit("grad-cam", {**EXAMPLE, "targets": targets}) for targets in asked]
+    keys = [ready.runs.parts([run.id])[run.id][0][1] for run in runs]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert runs[0].subjects["targets"] == [{"like": "fake-probe:2"}, 1]
+    assert runs[3].subjects["targets"][0] == {"like": "fake-probe:2", "layer": "stage1"}
+    wanted = [FakeProbe("builtin:fake-probe").image(i) for i in (2, 3, 2)]  # the second question was the first
+    assert len(seen) == 3
+    for targets, image in zip(seen, wanted, strict=True):
+        np.testing.assert_array_equal(targets[0]["example"].image, image)
+        assert targets[1] == 1
 
 
 def test_adding_the_same_source_twice_keeps_one(ready: Any) -> None:

@@ -36,7 +36,10 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
     return params
 
 
-_SHAPES = "a class index (3), two classes (3-5), a unit (LAYER/UNIT, LAYER/UNIT@ROW,COLUMN) or a JSON object"
+_SHAPES = (
+    "a class index (3), two classes (3-5), a unit (LAYER/UNIT, LAYER/UNIT@ROW,COLUMN), an image that is compared with "
+    "(like:PROBE:INDEX, like:PROBE:INDEX@LAYER) or a JSON object"
+)
 
 
 def parse_target(text: str) -> Any:
@@ -56,6 +59,8 @@ def parse_target(text: str) -> Any:
         return int(text)
     if match := re.fullmatch(r"(\d{1,7})-(\d{1,7})", text):
         return {"minus": [int(match[1]), int(match[2])]}
+    if match := re.fullmatch(r"like:([^@]{1,150}:[0-9a-f]{1,64})(?:@(.{1,200}))?", text):
+        return {"like": match[1]} | ({"layer": match[2]} if match[2] else {})
     if match := re.fullmatch(r"(.{1,200})/(\d{1,7})(?:@(\d{1,5}),(\d{1,5}))?", text):
         site = {"site": [int(match[3]), int(match[4])]} if match[3] else {}
         return {"layer": match[1], "unit": int(match[2]), **site}
@@ -99,7 +104,7 @@ def run(
     example: Annotated[str | None, typer.Option("--example", "-e", help="Number of an example of the probe set.")] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", "-t", help="Class (3), classes (3-5), LAYER/UNIT[@ROW,COLUMN] or JSON; may repeat."),
+        typer.Option("--target", "-t", help="Class (3), classes (3-5), LAYER/UNIT[@ROW,COLUMN], like:PROBE:INDEX or JSON; may repeat."),
     ] = None,
     param: Annotated[list[str] | None, typer.Option("--param", help="Parameter as name=value; may repeat.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

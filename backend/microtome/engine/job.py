@@ -93,7 +93,11 @@ class Job:
             out["example"] = self.worker.probes.example(plan["example"])
         if "layers" in {*spec.subjects, *spec.optional_subjects}:
             out["layers"] = self.missing if spec.partition == "layers" else values["layers"]
-        out |= {role: values[role] for role in ("units", "targets") if role in values}
+        if "units" in values:
+            out["units"] = values["units"]
+        if "targets" in values:
+            images = {name: self.worker.probes.example(r["image"]) for name, r in plan.get("references", {}).items()}
+            out["targets"] = [{**x, "example": images[x["like"]]} if isinstance(x, dict) and "like" in x else x for x in values["targets"]]
         if spec.builds_on:
             load = self.worker.results.load
             out["results"] = {method: {part: load(key) for part, key in keys.items()} for method, keys in plan["builds_on"].items()}

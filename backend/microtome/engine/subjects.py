@@ -91,49 +91,45 @@ class SubjectChecker:
             out.hashes["layers"] = content_key(chosen)
 
     def _units(self, out: Subjects, rows: list[Row[Any]], units: Mapping[str, Any]) -> None:
-        row = next((r for r in rows if units["layer"] in (r.name, r.label)), None)
-        if row is None:
-            raise _unknown_layer(units["layer"], rows, "subjects.units.layer")
+        row = _layer(rows, units["layer"], "subjects.units.layer")
         indices = sorted(set(units["indices"]))
         _unit(row, indices[-1], "subjects.units.indices")
         out.values["units"] = {"layer": row.name, "indices": indices}
         out.hashes["units"] = content_key(out.values["units"])
 
     def _example(self, out: Subjects, text: str) -> None:
+        out.values["example"], out.hashes["example"], out.plan["example"] = self._image(out, text, "subjects.example")
+
+    def _image(self, out: Subjects, text: str, field: str) -> tuple[str, str, dict[str, Any]]:
+        """An image that is named: its canonical name, its hash, and what the worker needs to fetch it."""
         if match := re.fullmatch(r"upload:([0-9a-f]{64})", text):
             with self.store.read() as connection:
                 found = connection.execute(select(t.upload).where(t.upload.c.sha256 == match[1])).first()
             if found is None:
-                raise NotFound(
-                    f"There is no upload {match[1][:12]}…. Send the image to POST /api/v1/uploads first.", field="subjects.example"
-                )
-            out.values["example"], out.hashes["example"] = text, match[1]
-            out.plan["example"] = {"upload": match[1]}
-            return
+                raise NotFound(f"There is no upload {match[1][:12]}…. Send the image to POST /api/v1/uploads first.", field=field)
+            return text, match[1], {"upload": match[1]}
         slug, _, number = text.rpartition(":")
         if not slug or not re.fullmatch(r"\d{1,9}", number):
             raise InvalidInput(
-                f"'{text[:100]}' is not an example. Write PROBE:INDEX, for example tinyplaces:7, or upload:SHA256.",
-                field="subjects.example",
+                f"'{text[:100]}' is not an example. Write PROBE:INDEX, for example tinyplaces:7, or upload:SHA256.", field=field
             )
-        row = self.sources.get("probe", slug, "subjects.example")
+        row = self.sources.get("probe", slug, field)
         index = int(number)
         if index >= row.description["examples"]:
-            raise InvalidInput(
-                f"{row.slug} has {row.description['examples']} examples, numbered from 0; there is no {index}.",
-                field="subjects.example",
-            )
+            raise InvalidInput(f"{row.slug} has {row.description['examples']} examples, numbered from 0; there is no {index}.", field=field)
         hash = self.reader.hash_now("probe", row.source, force=True) or row.hash
         if hash != row.hash:
             out.changed.append(("probe", row))
-        out.values["example"] = f"{row.slug}:{index}"
-        out.hashes["example"] = content_key({"probe": hash, "index": index})
-        out.plan["example"] = {"source": row.source, "hash": hash, "index": index}
+        plan = {"source": row.source, "hash": hash, "index": index}
+        return f"{row.slug}:{index}", content_key({"probe": hash, "index": index}), plan
 
     def _targets(self, out: Subjects, rows: list[Row[Any]], targets: Sequence[Any]) -> None:
         checked = [self._target(out, rows, target, f"subjects.targets.{i}") for i, target in enumerate(targets)]
         out.values["targets"] = list({content_key(target): target for target in checked}.values())
-        out.hashes["targets"] = content_key(out.values["targets"])
+        # Images that are compared with count by what they show, not by what they are called.
+        images = out.plan.get("references", {})
+        hashed = [{**x, "like": images[x["like"]]["key"]} if isinstance(x, dict) and "like" in x else x for x in out.values["targets"]]
+        out.hashes["targets"] = content_key(hashed)
 
     def _target(self, out: Subjects, rows: list[Row[Any]], target: Any, field: str) -> Any:
         """One spelling for one target: layers by name, weights in order of their units."""
@@ -145,9 +141,12 @@ class SubjectChecker:
             if one == other:
                 raise InvalidInput(f"Class {one} minus itself is always nothing; name two classes.", field=f"{field}.minus")
             return {"minus": [one, other]}
-        row = next((r for r in rows if target["layer"] in (r.name, r.label)), None)
-        if row is None:
-            raise _unknown_layer(target["layer"], rows, f"{field}.layer")
+        if "like" in target:
+            name, key, plan = self._image(out, target["like"], f"{field}.like")
+            out.plan.setdefault("references", {})[name] = {"key": key, "image": plan}
+            at = target.get("layer")
+            return {"like": name} | ({} if at is None else {"layer": _layer(rows, at, f"{field}.layer").name})
+        row = _layer(rows, target["layer"], f"{field}.layer")
         if "unit" in target:
             site = target.get("site")
             if site is not None and not (site[0] < row.height and site[1] < row.width):
@@ -173,6 +172,14 @@ def _unit(row: Row[Any], unit: int, field: str) -> int:
     if unit >= row.units:
         raise InvalidInput(f"Layer {row.name} has {row.units} units, numbered 0 to {row.units - 1}; there is no unit {unit}.", field=field)
     return int(unit)
+
+
+def _layer(rows: list[Row[Any]], name: str, field: str) -> Row[Any]:
+    """The layer of this name or label."""
+    row = next((r for r in rows if name in (r.name, r.label)), None)
+    if row is None:
+        raise _unknown_layer(name, rows, field)
+    return row
 
 
 def _unknown_layer(name: str, rows: list[Row[Any]], field: str) -> NotFound:

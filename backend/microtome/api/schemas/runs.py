@@ -69,7 +69,14 @@ class DirectionTarget(Strict):
     )
 
 
-TargetSubject = ClassIndex | ClassDifference | UnitTarget | DirectionTarget
+class SimilarityTarget(Strict):
+    """How like what a layer gives is to what it gives for another image: the cosine of the angle, of means over sites."""
+
+    like: str = Field(min_length=1, max_length=200, description="The other image: PROBE:INDEX, or upload:SHA256", examples=["tinyplaces:7"])
+    layer: LayerName | None = Field(None, description="The last of the main layers if left out.")
+
+
+TargetSubject = ClassIndex | ClassDifference | UnitTarget | DirectionTarget | SimilarityTarget
 
 
 class Subjects(Strict):

@@ -1,11 +1,12 @@
-"""What is explained: a number that the model gives for an input, of one class, of two, of a unit or of a direction."""
+"""What is explained: a number that the model gives for an input, of one class, of two, of a unit, a direction, or likeness to an image."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,23 +15,41 @@ from torch import Tensor
 from microtome.core.errors import InvalidInput
 from microtome.models.layers import Layer
 from microtome.models.model import Model
+from microtome.probes import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What another image gives at a layer, mean over sites; equal references have equal bytes.
+
+    It stays what the model as it is made of the image, also where the evidence asks networks with other weights.
+
+    Attributes:
+        sha256: of the vector's bytes.
+        vector: float32 [units], not zero everywhere.
+    """
+
+    sha256: str
+    vector: Tensor = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A weighted sum of logits (``layer`` is None), or of the units of a layer.
+    """A weighted sum of logits (``layer`` is None), or of the units of a layer; or how like a layer's output is to that of another image.
 
     Attributes:
         name: what is shown: ``village``, ``village - harbour``, ``stage4.1 / 42``.
         layer: recorded for :meth:`number`; None for classes.
         weights: (index, weight) of classes or units, sorted by index.
         site: row and column of the layer's grid; None for the mean over all sites.
+        like: where the number is the cosine of the angle between the layer's output, mean over sites, and this; ``weights`` are empty.
     """
 
     name: str
     layer: Layer | None
     weights: tuple[tuple[int, float], ...]
     site: tuple[int, int] | None = None
+    like: Reference | None = None
 
     def number(self, logits: Tensor, recorded: Mapping[str, Tensor]) -> Tensor:
         """[B], differentiable, of logits [B, classes] and the raw outputs of layers by name."""
@@ -39,6 +58,8 @@ class Target:
         else:
             maps = self.layer.canonical(recorded[self.layer.name])
             values = maps.mean((2, 3)) if self.site is None else maps[:, :, self.site[0], self.site[1]]
+            if self.like is not None:
+                return torch.nn.functional.cosine_similarity(values, self.like.vector.to(values)[None], dim=1)
         if len(self.weights) == 1 and self.weights[0][1] == 1.0:
             return values[:, self.weights[0][0]]
         index = torch.tensor([i for i, _ in self.weights], device=values.device)
@@ -52,11 +73,14 @@ class Target:
     @property
     def unit(self) -> str:
         """What its number is measured in."""
+        if self.like is not None:
+            return "cosine similarity"
         return "logits" if self.layer is None else "activation"
 
 
 def resolve(model: Model, logits: Tensor, spec: Any) -> Target:
-    """The target that a subject names: a class index, ``{"minus": [a, b]}``, ``{"layer", "unit", "site"}`` or ``{"layer", "weights"}``.
+    """The target that a subject names: a class index, ``{"minus": [a, b]}``, ``{"layer", "unit", "site"}``, ``{"layer", "weights"}`` or
+    ``{"like", "layer"}``, to which whoever fetched the other image has added it as ``"example"``.
 
     Args:
         logits: [classes] of the image; ``None`` as ``spec`` is its predicted class.
@@ -73,6 +97,8 @@ def resolve(model: Model, logits: Tensor, spec: Any) -> Target:
         if one == other:
             raise InvalidInput(f"Class {one} minus itself is always nothing; name two classes.", field="targets")
         return Target(f"{_class_name(model, one)} - {_class_name(model, other)}", None, tuple(sorted(((one, 1.0), (other, -1.0)))))
+    if "like" in spec:
+        return _likeness(model, spec["like"], spec["example"], spec.get("layer"))
     layer = model.layer(spec["layer"])
     weights = {int(spec["unit"]): 1.0} if "unit" in spec else {int(i): float(w) for i, w in spec["weights"].items()}
     for unit, weight in weights.items():
@@ -85,6 +111,24 @@ def resolve(model: Model, logits: Tensor, spec: Any) -> Target:
         raise InvalidInput(f"{layer.label} has {layer.height} x {layer.width} sites; there is none at {list(site)}.", field="targets")
     name = f"{layer.label} / {next(iter(weights))}" if "unit" in spec else f"{layer.label} / direction of {len(weights)} units"
     return Target(name + (f" at {site[0]}, {site[1]}" if site else ""), layer, tuple(sorted(weights.items())), site)  # type: ignore[arg-type]
+
+
+def _likeness(model: Model, name: str, other: Example, layer_name: str | None) -> Target:
+    """Likeness to another image in what a layer, by default the last of the main ones, gives for both."""
+    layer = model.layer(layer_name) if layer_name is not None else model.default_layers()[-1]
+    with torch.inference_mode(), model.record([layer]) as recorded:
+        model.forward(model.inputs([other.image]))
+    vector = layer.canonical(recorded[layer.name])[0].float().mean((1, 2)).cpu()
+    if not torch.isfinite(vector).all() or not vector.any():
+        raise InvalidInput(
+            f"{layer.label} gives {'zero' if torch.isfinite(vector).all() else 'values that are not finite'} for {name}, so nothing can be "
+            "said to be like it. Choose another layer or another image.",
+            field="targets",
+        )
+    sha256 = hashlib.sha256(vector.numpy().tobytes()).hexdigest()
+    kind, _, number = name.rpartition(":")
+    shown = f"upload {number[:8]}" if kind == "upload" else f"{kind}/{number}"
+    return Target(f"like {shown}" + (f" at {layer.label}" if layer_name else ""), layer, (), None, Reference(sha256, vector.clone()))
 
 
 def _class_name(model: Model, index: int) -> str:
