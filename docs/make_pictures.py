@@ -67,6 +67,16 @@ def explain(page: Page) -> None:
     page.wait_for_timeout(1200)
 
 
+def scoreboard(page: Page) -> None:
+    page.wait_for_timeout(2500)
+    if page.get_by_test_id("score-table").count() == 0:
+        page.get_by_label("Examples", exact=True).fill("8")
+        page.get_by_label("Examples", exact=True).press("Tab")
+        page.get_by_test_id("run-benchmark").click()
+    page.get_by_test_id("score-table").first.wait_for(timeout=900_000)
+    page.wait_for_timeout(1500)
+
+
 def settle(page: Page) -> None:
     page.wait_for_timeout(2500)
 
@@ -84,6 +94,7 @@ def shoot(address: str) -> None:
             ("browse-1024", f"/browse?{SUBJECTS}", settle, "light", (1024, 768)),
             ("explain", f"/explain?{SUBJECTS}&{SIX}", explain, "light", (1600, 1000)),
             ("explain-dark", f"/explain?{SUBJECTS}&{SIX}", explain, "dark", (1600, 1000)),
+            ("explain-set", f"/explain?{SUBJECTS}&set=method-scoreboard", scoreboard, "light", (1600, 1000)),
             ("runs", "/runs", settle, "light", (1600, 1000)),
         ):
             context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)  # type: ignore[arg-type]
