@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
+from safetensors.torch import load_file, save_file
 
+from tests import micro
 from tests.e2e.conftest import Server
 
 EXPLAIN = "/explain?m=tinyplaces-resnet&p=tinyplaces"
@@ -95,6 +99,13 @@ def test_a_question_about_the_whole_set(open_page: Open, server: Server) -> None
     expect(table).to_contain_text("Grad-CAM")
     expect(table.locator("tbody tr")).to_have_count(2)
     expect(page.get_by_test_id("run-benchmark")).to_be_disabled()
+    page.get_by_test_id("share-button").click()
+    link = page.get_by_test_id("share-link")
+    expect(link).to_have_value(re.compile("/s/"))
+    fresh = open_page("/s/" + link.input_value().split("/s/")[1])
+    expect(fresh.get_by_text("Frozen by the link")).to_be_visible()
+    expect(fresh.get_by_test_id("score-table").first.locator("tbody tr")).to_have_count(2)
+    page.keyboard.press("Escape")
     page.get_by_label("Seed").fill("7")
     page.get_by_label("Seed").press("Tab")
     expect(page.get_by_test_id("run-benchmark")).to_be_enabled()
@@ -102,3 +113,33 @@ def test_a_question_about_the_whole_set(open_page: Open, server: Server) -> None
     expect(page.get_by_text("has not been asked of tinyplaces yet")).to_be_visible()
     page.get_by_role("button", name="One image").click()
     expect(page).not_to_have_url(re.compile("set="))
+
+
+def test_labels_that_do_not_exclude_each_other_are_explained_together(open_page: Open, server: Server, sources: Path) -> None:
+    folder = shutil.copytree(micro.model_folder("resnet"), sources / "several-labels")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.1.bias"] += 5  # so that it finds every label in every image
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    server.add("models", f"path:{folder}", "several-labels")
+    page = open_page("/explain?m=several-labels&p=tinyplaces&with=saliency")
+    page.get_by_test_id("all-present").click()
+    expect(page).to_have_url(re.compile("for=[012],[012],[012]"))
+    tile = page.get_by_test_id("tile-saliency")
+    expect(tile.locator("canvas")).to_have_count(3, timeout=90_000)
+    expect(tile).to_have_attribute("data-state", "done", timeout=90_000)
+
+
+def test_a_hierarchy_of_regions_stands_among_the_maps(open_page: Open) -> None:
+    page = open_page(EXPLAIN + "&with=region-hierarchy")
+    tile = page.get_by_test_id("tile-region-hierarchy")
+    expect(tile).to_have_attribute("data-state", "done", timeout=90_000)
+    expect(tile).to_contain_text("8 regions")
+    slider = tile.get_by_role("slider", name="Number of regions")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(tile).to_contain_text("9 regions")
+    expect(tile.get_by_role("list", name="Regions by value").locator("li")).to_have_count(6)  # five of them, and the unit
+    page.reload()
+    expect(page.get_by_test_id("tile-region-hierarchy")).to_have_attribute("data-state", "done", timeout=90_000)
