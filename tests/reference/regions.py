@@ -37,6 +37,7 @@ def joined(number: Callable[[Set], float], places: np.ndarray) -> list[Set]:
                 if touch(places, one, other):
                     union, a, b = (pair_of_values(number, everything, s) for s in (one | other, one, other))
                     strength = sum(abs(u - v - w) for u, v, w in zip(union, a, b, strict=True)) / 2
+                    strength /= np.isin(places, list(one)).sum() * np.isin(places, list(other)).sum()
                     if strength > best:
                         best, chosen = strength, (one, other)
         assert chosen is not None

@@ -99,7 +99,9 @@ class Rule(nn.Module):
 
 def test_a_network_of_a_rule_is_told_in_its_words() -> None:
     white = Example(np.full((64, 64, 3), 255, np.uint8), None, "white")
-    found = explained(interaction_primitives, Params(count=4, patches=4, baseline="black"), as_model(Rule()), [0, 1], image=white)
+    found = explained(
+        interaction_primitives, Params(features="squares", count=4, patches=4, baseline="black"), as_model(Rule()), [0, 1], image=white
+    )
     first, second = found.facts["primitives"]  # type: ignore[misc]
     assert first.startswith("OR ")  # type: ignore[union-attr]
     strong = [part.split(" (")[0] for part in first.split(", ") if abs(float(part.split("(")[1][:-1])) > 0.01]  # type: ignore[union-attr]
@@ -112,7 +114,7 @@ def test_a_network_of_a_rule_is_told_in_its_words() -> None:
 
 @pytest.mark.parametrize("kind", ["and", "and-or"])
 def test_every_masked_output_of_a_network_is_reproduced_and_the_map_adds_up(kind: Any) -> None:
-    params = Params(count=16, patches=4, kind=kind, steps=400)
+    params = Params(features="squares", count=16, patches=4, kind=kind, steps=400)
     call = call_of("resnet", [1, {"minus": [0, 2]}])
     found = interaction_primitives.explain(call, params)  # type: ignore[misc]
     (part,) = features_of(call, params)
@@ -128,7 +130,7 @@ def test_every_masked_output_of_a_network_is_reproduced_and_the_map_adds_up(kind
 
 def test_players_are_the_patches_whose_loss_moves_the_target_most() -> None:
     call = call_of("resnet", [2])
-    params = Params(count=16, patches=3)
+    params = Params(features="squares", count=16, patches=3)
     (part,) = features_of(call, params)
     places, (target,) = part.places.numpy(), call.targets
 
@@ -147,7 +149,7 @@ def test_players_are_the_patches_whose_loss_moves_the_target_most() -> None:
 
 
 def test_rows_do_not_influence_each_other() -> None:
-    params = Params(count=9, patches=3, steps=100)
+    params = Params(features="squares", count=9, patches=3, steps=100)
     together = explained(interaction_primitives, params, "resnet", [0, 2]).maps
     for row, target in enumerate([0, 2]):
         close(explained(interaction_primitives, params, "resnet", [target]).maps[0], together[row], 1e-5)

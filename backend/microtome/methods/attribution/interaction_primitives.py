@@ -19,7 +19,9 @@ _SALIENT = 0.05
 
 
 class Params(FeatureParams):
-    patches: int = Field(8, ge=2, le=11, description="Features that are players, those whose loss alone moves the target most.")
+    features: Literal["squares", "superpixels"] = Field("superpixels", description="What is switched off together.")
+    count: int = Field(9, ge=4, le=400, description="Features, about: at most so many superpixels, or the nearest square number.")
+    patches: int = Field(9, ge=2, le=11, description="Features that are players, those whose loss alone moves the target most.")
     kind: Literal["and-or", "and"] = Field(
         "and-or", description="Whether sets act when all of them are there, or also when any of them is, split as sparsely as possible."
     )
@@ -89,14 +91,14 @@ def _where(part: Features, game: Game) -> str:
     example_params=Params(count=9, patches=3, steps=50),
     cite="Ren et al. 2023, arXiv:2111.06206; AND and OR: Zhou et al. 2024, arXiv:2302.13091; Li, Zhang 2023, arXiv:2304.13312",
     quantity="{} per pixel",
-    cost=Cost(passes=562.0),
-    passes=lambda p: 2.0 + p.count + 2.0 ** (p.patches + (p.patches < p.count)),
+    cost=Cost(passes=523.0),
+    passes=lambda p: 2.0 + p.count + 2.0 ** (min(p.patches, p.count) + (p.patches < p.count)),
 )
 def interaction_primitives(call: Call, params: Params) -> Attribution:
     """Sets of patches that act only together, or in place of each other, and what each of these sets is worth to the target.
 
-    The patches whose loss alone moves the target most are players, all others together one more, `rest`. The target is computed for
-    every set of players, and taken apart into interactions that reproduce all these values (`mismatch`). With `and-or` the values are
+    The patches whose loss alone moves the target most are players; if there are others, they are one more, `rest`. The target is computed
+    for every set of players, and taken apart into interactions that reproduce all these values (`mismatch`). With `and-or` the values are
     split so that the interactions' absolute sum is smallest. The facts list the strongest; numbers are features, from the upper left.
     The map shares every interaction equally among its players, which gives Shapley values, whatever the split.
 
@@ -107,7 +109,7 @@ def interaction_primitives(call: Call, params: Params) -> Attribution:
     Known failures:
         Interactions of many players are alternating sums of many values: what the model makes of images that do not exist adds up in
         them, and a target that only saturates shows interactions of every order. Sparse splits need not be unique. What patches
-        have to say that were not chosen is in `rest` alone, as if they were one.
+        have to say that were not chosen is in `rest` alone, as if they were one: with many small patches most primitives hold it.
     """
     height, width = call.inputs.shape[2:]
     count = len(call.targets)

@@ -84,7 +84,8 @@ def touching(places: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
 def merged(regions: Regions, places: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """Joins in order: two numbers of regions; the smallest are numbered as in ``places``, every join gets the next number.
 
-    Of equal strength the smaller union goes first, then the lower numbers.
+    The strength counts by the pairs of pixels that it is between (average linkage), or whatever is large would swallow its neighbours
+    one by one. Where it is equal the smaller union goes first, then the lower numbers.
     """
     call, count = regions.part.call, regions.part.count
     nodes: list[Region] = [frozenset([i]) for i in range(count)]
@@ -92,12 +93,17 @@ def merged(regions: Regions, places: npt.NDArray[np.int64]) -> list[tuple[int, i
     beside = set(touching(places))
     regions.ask([*nodes, *(nodes[a] | nodes[b] for a, b in beside)])
     joins: list[tuple[int, int]] = []
+
+    def size(node: int) -> int:
+        return int(areas[list(nodes[node])].sum())
+
+    def linkage(one: int, other: int) -> float:
+        return regions.strength(nodes[one], nodes[other]) / (size(one) * size(other))
+
     while beside:
         call.run.check()
         call.run.progress(len(joins), count - 1, "regions")
-        one, other = min(
-            beside, key=lambda p: (-regions.strength(nodes[p[0]], nodes[p[1]]), int(areas[list(nodes[p[0]] | nodes[p[1]])].sum()), p)
-        )
+        one, other = min(beside, key=lambda pair: (-linkage(*pair), size(pair[0]) + size(pair[1]), pair))
         joins.append((one, other))
         new = len(nodes)
         nodes.append(nodes[one] | nodes[other])
@@ -154,6 +160,7 @@ def tree_of(part: Features, title: str, params: Params) -> Tree:
     interactive=True,
     cite="after Singh, Murdoch, Yu 2019, arXiv:1806.05337, with filled images in place of contextual decomposition",
     cost=Cost(passes=20.0, times="count"),
+    version="2",
 )
 def region_hierarchy(  # type: ignore[no-untyped-def]
     *, model: Model, example: Example, targets: list[Any] | None = None, params: Params, run: RunContext
@@ -165,12 +172,12 @@ def region_hierarchy(  # type: ignore[no-untyped-def]
     tree for each target, with joins of its own.
 
     Formula:
-        `s(S) = ((f(S on the fill) - f(fill)) + (f(x) - f(x with S filled))) / 2`; joined are the touching A and B with the largest
-        mean over both ways of `|value of A and B - value of A - value of B|`.
+        `s(S) = ((f(S on the fill) - f(fill)) + (f(x) - f(x with S filled))) / 2`; joined are the touching A and B with the
+        largest mean over both ways of `|value of A and B - value of A - value of B| / (pixels of A x pixels of B)`.
 
     Known failures:
-        Greedy: a join is never undone, so parts that act together across a third may meet late. Large regions interact with whatever
-        lies beside them, so that one region often swallows the rest piece by piece. Only what touches is joined: what acts together
+        Greedy: a join is never undone, so parts that act together across a third may meet late. Interactions
+        count by area, as if all pixels of two regions interacted alike. Only what touches is joined: what acts together
         from afar meets at the root. Filled images are images the model never saw.
 
     Raises:
