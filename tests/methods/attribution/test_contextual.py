@@ -47,7 +47,7 @@ def test_equals_both_parts_carried_along_in_loops(sharp: Model, target: Any, set
     for rel, irrel in pairs:
         np.testing.assert_allclose(rel + irrel, slow.vit.run(image)["logits"], rtol=1e-6)
     wanted = np.array([number(rel) for rel, _ in pairs])
-    found = explained(contextual_decomposition, Params(settle=settle), sharp, [target])
+    found = explained(contextual_decomposition, Params(group=1, settle=settle), sharp, [target])
     close(found.maps[0], small_map(wanted, sharp), 1e-4)
     assert found.facts["class token"] == pytest.approx([wanted[0]], rel=1e-3, abs=1e-4)
     assert found.facts["sum over groups"] == pytest.approx([wanted[1:].sum()], rel=1e-3, abs=1e-4)
@@ -74,7 +74,7 @@ def test_where_every_step_is_linear_the_tokens_add_up(sharp: Model) -> None:
         for name, parameter in network.named_parameters():
             if "mlp.fc2" in name or (name.endswith("bias") and "patch_embeddings" not in name):
                 parameter.zero_()
-    found = explained(contextual_decomposition, Params(), around(network), [0, 2])
+    found = explained(contextual_decomposition, Params(group=1), around(network), [0, 2])
     for row in range(2):
         total = found.facts["class token"][row] + found.facts["sum over groups"][row]  # type: ignore[operator,index]
         assert total == pytest.approx(found.facts["target"][row], rel=1e-4)  # type: ignore[index]
@@ -94,15 +94,15 @@ def test_groups_are_squares_of_patches(sharp: Model) -> None:
 
 
 def test_rows_do_not_influence_each_other(sharp: Model) -> None:
-    together = explained(contextual_decomposition, Params(), sharp, [0, MINUS]).maps
+    together = explained(contextual_decomposition, Params(group=1), sharp, [0, MINUS]).maps
     for row, target in enumerate([0, MINUS]):
-        close(explained(contextual_decomposition, Params(), sharp, [target]).maps[0], together[row], 1e-6)
+        close(explained(contextual_decomposition, Params(group=1), sharp, [target]).maps[0], together[row], 1e-6)
 
 
 def test_refuses_other_networks_and_what_is_no_class(sharp: Model) -> None:
     with pytest.raises(InvalidInput, match="ResNetForImageClassification") as caught:
-        explained(contextual_decomposition, Params(), "resnet")
+        explained(contextual_decomposition, Params(group=1), "resnet")
     assert caught.value.field == "model"
     with pytest.raises(InvalidInput, match="no class") as caught:
-        explained(contextual_decomposition, Params(), sharp, [{"layer": "layer0", "unit": 1}])
+        explained(contextual_decomposition, Params(group=1), sharp, [{"layer": "layer0", "unit": 1}])
     assert caught.value.field == "targets"
