@@ -27,6 +27,12 @@ ELEMENTWISE = frozenset({
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh"})
 
 
+def in_place(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function of this name writes its answer into its first argument."""
+    asked = kwargs.get("inplace") is True or (name.strip("_") in ELEMENTWISE and any(a is True for a in args[1:]))
+    return asked or (name.endswith("_") and not name.endswith("__"))
+
+
 class Operations(TorchFunctionMode):
     """Answers functions by rules while the block lasts.
 
@@ -44,13 +50,12 @@ class Operations(TorchFunctionMode):
         rule = self.rules.get(plain) if args and isinstance(args[0], Tensor | list | tuple) and torch.is_grad_enabled() else None
         if rule is None:
             return function(*args, **kwargs)
-        asked = kwargs.get("inplace") is True or (plain in ELEMENTWISE and any(a is True for a in args[1:]))
-        in_place = asked or (name.endswith("_") and not name.endswith("__"))
-        if in_place:  # the rule works on a copy, and what it says is written where the caller looks for it
+        writes = in_place(name, args, kwargs)
+        if writes:  # the rule works on a copy, and what it says is written where the caller looks for it
             answer = rule(lambda x, *a, **k: function(x.clone(), *a, **k), (args[0].clone(), *args[1:]), kwargs)
         else:
             answer = rule(function, args, kwargs)
         if answer is NotImplemented:
             return function(*args, **kwargs)
         self.used[plain] += 1
-        return args[0].copy_(answer) if in_place else answer
+        return args[0].copy_(answer) if writes else answer
