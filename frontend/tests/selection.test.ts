@@ -61,6 +61,7 @@ describe("the address", () => {
     v.explain.targets = [0, 1, 2, 3, 4, 5];
     v.explain.compare = ["grad-cam", "saliency"];
     v.explain.benchmark = "method-scoreboard";
+    v.explain.like = "p:9";
     v.explain.polygon = [
       [0, 0.25],
       [1, 0.25],
@@ -92,6 +93,7 @@ describe("the address", () => {
       targets: [3, 1],
       against: 5,
       unit: { layer: "stage4.1", unit: 42 },
+      like: null,
       compare: [],
       polygon: null,
       benchmark: null,

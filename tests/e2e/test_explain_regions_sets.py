@@ -143,3 +143,14 @@ def test_a_hierarchy_of_regions_stands_among_the_maps(open_page: Open) -> None:
     expect(tile.get_by_role("list", name="Regions by value").locator("li")).to_have_count(6)  # five of them, and the unit
     page.reload()
     expect(page.get_by_test_id("tile-region-hierarchy")).to_have_attribute("data-state", "done", timeout=90_000)
+
+
+def test_what_makes_an_image_like_another_one(open_page: Open) -> None:
+    page = open_page(EXPLAIN + "&with=similarity-saliency&e=tinyplaces:1")
+    page.get_by_test_id("likeness").click()
+    expect(page).to_have_url(re.compile("like=tinyplaces:2"))
+    tile = page.get_by_test_id("tile-similarity-saliency")
+    expect(tile).to_have_attribute("data-state", "done", timeout=120_000)
+    expect(tile.locator("canvas").first).to_have_attribute("aria-label", re.compile("like tinyplaces"))
+    page.get_by_role("option", name=re.compile("00004")).click(modifiers=["Shift"])
+    expect(page).to_have_url(re.compile("e=tinyplaces:1&.*like=tinyplaces:4"))

@@ -100,6 +100,8 @@ def _explained(explain: ExplainState) -> list[Any]:
     """The targets as runs name them: classes, each minus another, or a unit; empty for the predicted class."""
     if explain.unit is not None:
         return [explain.unit.model_dump(mode="json")]
+    if explain.like is not None:
+        return [{"like": explain.like}]
     if explain.against is not None:
         return [{"minus": [target, explain.against]} for target in explain.targets]
     return list(explain.targets)

@@ -20,6 +20,7 @@ class ExplainState(Strict):
     )
     against: int | None = Field(None, ge=0, le=100_000, description="Class whose logit is taken off that of every target.")
     unit: UnitRef | None = Field(None, description="A unit whose activation is explained instead of classes.")
+    like: str | None = Field(None, max_length=200, description="Another image, likeness to which is explained: probe:INDEX or upload:HASH.")
     compare: list[str] = Field(default_factory=list, max_length=2, description="Two methods, the second's map taken off the first's.")
     polygon: list[Corner] | None = Field(
         None, min_length=3, max_length=200, description="A region of the image, brushed on a map: x and y as shares of width and height."

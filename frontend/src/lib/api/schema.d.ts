@@ -1514,6 +1514,11 @@ export interface components {
             /** @description A unit whose activation is explained instead of classes. */
             unit?: components["schemas"]["UnitRef"] | null;
             /**
+             * Like
+             * @description Another image, likeness to which is explained: probe:INDEX or upload:HASH.
+             */
+            like?: string | null;
+            /**
              * Compare
              * @description Two methods, the second's map taken off the first's.
              */

@@ -19,6 +19,7 @@ export const emptyExplain = (): ExplainState => ({
   targets: [],
   against: null,
   unit: null,
+  like: null,
   compare: [],
   polygon: null,
   benchmark: null,

@@ -155,6 +155,7 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     if (e.targets.length) q.set("for", e.targets.join(","));
     if (e.against !== null) q.set("against", String(e.against));
     if (e.unit) q.set("unit", unitKey(e.unit));
+    if (e.like) q.set("like", e.like);
     if (e.compare.length) q.set("minus", e.compare.join(","));
     if (e.polygon) q.set("region", corners(e.polygon));
     if (e.benchmark) q.set("set", e.benchmark);
@@ -218,6 +219,7 @@ export function decode(path: string, search: string): { route: Route; view: View
   // a difference needs a class to begin with: the predicted one is not known to an address
   e.against = e.targets.length && Number.isInteger(against) && against >= 0 ? against : null;
   e.unit = parseUnit(q.get("unit"));
+  e.like = q.get("like")?.slice(0, 200) || null;
   const pair = unlist(q.get("minus"));
   e.compare = pair.length === 2 && pair[0] !== pair[1] ? pair : [];
   const region = uncorners(q.get("region") ?? "");

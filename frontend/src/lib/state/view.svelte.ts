@@ -109,6 +109,7 @@ class View {
           targets: [],
           against: null,
           unit: null,
+          like: null,
           ...(patch.explain ?? {}),
         },
       };

@@ -224,9 +224,10 @@ export const frozenOf = (share: string, method: string, probe: string): Promise<
 export const MOST = 12;
 /** What one image can be explained for at once; from five on as small multiples. */
 export const MOST_TARGETS = 16;
-/** What is explained, as the methods take it: classes, each minus another one, or a unit. Empty is the predicted class. */
+/** What is explained, as the methods take it: classes, each minus another one, a unit, or likeness to an image. Empty is the predicted class. */
 export function subjectTargets(e: ExplainState): NonNullable<RunRequest["subjects"]["targets"]> {
   if (e.unit) return [e.unit];
+  if (e.like) return [{ like: e.like }];
   const other = e.against;
   return other === null ? e.targets : e.targets.filter((t) => t !== other).map((t) => ({ minus: [t, other] }));
 }
