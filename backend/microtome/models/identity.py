@@ -16,7 +16,7 @@ from microtome.core.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from microtome.core.keys import content_key, file_hash
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
-HELP = "Write builtin:tinyplaces-resnet (or flowers-cnn), path:FOLDER in Hugging Face format, or hf:ORG/NAME."
+HELP = "Write builtin:tinyplaces-resnet (or tinyplaces-vit, flowers-cnn), path:FOLDER in Hugging Face format, or hf:ORG/NAME."
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.safetensors.index.json", "pytorch_model.bin.index.json")
 _CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 

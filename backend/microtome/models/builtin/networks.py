@@ -40,6 +40,7 @@ def build_tinyplaces_vit(config: ViTConfig | dict) -> nn.Module:
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "tinyplaces-resnet": build_tinyplaces_resnet,
+    "tinyplaces-vit": build_tinyplaces_vit,
     "flowers-cnn": build_tinyplaces_resnet,
     "flowers-cnn-permuted": build_tinyplaces_resnet,
 }
