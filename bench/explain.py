@@ -8,6 +8,7 @@ Outside: starting the server, reading the model for the first time, drawing in t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import sys
@@ -39,7 +40,12 @@ class Previews(threading.Thread):
         self.url, self.at, self.ready = url, {}, threading.Event()  # type: ignore[var-annotated]
 
     def run(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=httpx.Timeout(30, read=600)) as http, http.stream("GET", "/events") as stream:
+        # The server ends first, in the middle of the stream.
+        with (
+            contextlib.suppress(httpx.RemoteProtocolError),
+            httpx.Client(base_url=self.url, timeout=httpx.Timeout(30, read=600)) as http,
+            http.stream("GET", "/events") as stream,
+        ):
             self.ready.set()
             for line in stream.iter_lines():
                 if line.startswith("data: ") and '"maps"' in line:
