@@ -56,6 +56,7 @@ describe("a scorecard", () => {
   });
   it("is a table where groups answer the same questions", () => {
     expect(comparable([score("a", "x"), score("b", "x")])).toBe(true);
+    expect(comparable([score("all", "gap"), score("a", "size"), score("b", "size")])).toBe(true);
     expect(comparable([score("total", "all"), score("class", "farm")])).toBe(false);
     expect(comparable([score("a", "x"), score("a", "y")])).toBe(false);
     expect(comparable([])).toBe(false);

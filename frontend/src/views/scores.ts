@@ -14,7 +14,6 @@ export type CardScore = {
 /** Whether the groups answer the same questions, so that they read best as the rows of one table. */
 export function comparable(scores: CardScore[]): boolean {
   const groups = new Map<string, Set<string>>();
-  for (const s of scores) groups.set(s.group, (groups.get(s.group) ?? new Set()).add(s.name));
-  const [first, ...rest] = [...groups.values()];
-  return rest.length > 0 && rest.some((names) => [...names].some((n) => first.has(n)));
+  for (const s of scores) groups.set(s.name, (groups.get(s.name) ?? new Set()).add(s.group));
+  return [...groups.values()].some((g) => g.size > 1);
 }
