@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.attention import on_the_grid
-from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, attribution, portions
+from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, MapFacts, attribution, portions
 from microtome.methods.contract import Cost
 from microtome.models.model import Model
 
@@ -231,4 +231,5 @@ def contextual_decomposition(call: Call, params: Params) -> Attribution:
                 for name, value in zip(facts, found, strict=True):
                     facts[name][row] = float(value)
     what = "patch" if params.group == 1 else f"square of {params.group} patches"
-    return Attribution(torch.stack(maps), None, facts | {"group": what}, f"Every {what} followed alone beside the rest.")  # type: ignore[arg-type]
+    told: MapFacts = {**facts, "group": what}
+    return Attribution(torch.stack(maps), None, told, f"Every {what} followed alone beside the rest.")

@@ -68,6 +68,11 @@ class Call:
         return found
 
 
+#: What a method says of its maps; a list holds one value per row.
+MapFact = str | int | float | list[float] | list[str]
+MapFacts = dict[str, MapFact]
+
+
 @dataclass(frozen=True, slots=True)
 class Attribution:
     """The answer of a method.
@@ -75,13 +80,13 @@ class Attribution:
     Attributes:
         maps: [B, H, W] float32, in the geometry of the input.
         completeness: per row: total of the map, expected total, gap, and what else says how it came about (steps).
-        facts: what a reader must know; a list holds one value per row.
+        facts: what a reader must know.
         note: the same in words.
     """
 
     maps: Tensor
     completeness: list[dict[str, float]] | None = None
-    facts: Mapping[str, str | int | float | list[float] | list[str]] = field(default_factory=dict)
+    facts: Mapping[str, MapFact] = field(default_factory=dict)
     note: str = ""
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.baseline import Baseline, baseline_input
-from microtome.methods.attribution.explain import Attribution, Call, ExplainParams, attribution, portions
+from microtome.methods.attribution.explain import Attribution, Call, ExplainParams, MapFacts, attribution, portions
 from microtome.methods.attribution.smooth_masks import SmoothMask, fitted
 from microtome.methods.attribution.target import numbers
 from microtome.methods.contract import Cost
@@ -91,9 +91,9 @@ def extremal_perturbation(call: Call, params: Params) -> Attribution:
         found.append(fitted(half, areas, smooth, _reward(seen, params), params.steps, check))
     masks = torch.cat(found).unflatten(0, (len(call.targets), len(params.areas)))
     reached = ((masks.flatten(2) > 0.5).float().mean(2) / torch.tensor(params.areas, device=masks.device)).mean(1)
-    facts = {"areas": ", ".join(f"{a:g}" for a in params.areas), "variant": params.variant, "area reached": reached.tolist()}
+    facts: MapFacts = {"areas": ", ".join(f"{a:g}" for a in params.areas), "variant": params.variant, "area reached": reached.tolist()}
     if layer is None:
-        return Attribution(masks.mean(1), None, facts | {"fill": params.fill}, f"Masks that {params.variant}.")  # type: ignore[arg-type]
+        return Attribution(masks.mean(1), None, facts | {"fill": params.fill}, f"Masks that {params.variant}.")
     return _channels(call, layer, masks.mean(1), facts)
 
 
@@ -149,7 +149,7 @@ def _reward(seen: Callable[[Tensor], Tensor], params: Params) -> Callable[[Tenso
     return reward
 
 
-def _channels(call: Call, layer: Layer, weights: Tensor, facts: dict[str, object]) -> Attribution:
+def _channels(call: Call, layer: Layer, weights: Tensor, facts: MapFacts) -> Attribution:
     """The layer's activation in the channels that the masks [B, units] keep, and the names of these."""
     heat: list[Tensor] = [torch.zeros(0)] * len(call.targets)
     for rows in call.groups():
@@ -165,4 +165,4 @@ def _channels(call: Call, layer: Layer, weights: Tensor, facts: dict[str, object
     ]
     maps = torch.nn.functional.interpolate(torch.stack(heat)[:, None], call.model.preprocess.size, mode="bilinear", align_corners=False)
     note = f"Channels of {layer.label}; the map is its activation in them."
-    return Attribution(maps[:, 0], None, facts | {"layer": layer.label, "channels": best}, note)  # type: ignore[arg-type]
+    return Attribution(maps[:, 0], None, facts | {"layer": layer.label, "channels": best}, note)

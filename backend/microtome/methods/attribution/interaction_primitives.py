@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from microtome.methods.attribution.explain import Attribution, Call, attribution
+from microtome.methods.attribution.explain import Attribution, Call, MapFacts, attribution
 from microtome.methods.attribution.features import FeatureParams, Features, features_of
 from microtome.methods.attribution.interactions import Floats, all_of, any_of, dividends, shapley_of, sizes, sparse_split
 from microtome.methods.contract import Cost
@@ -138,6 +138,6 @@ def interaction_primitives(call: Call, params: Params) -> Attribution:
             told["salient"][row] = float((strength > _SALIENT * strength.max()).sum())
             told["absolute sum"][row] = float(strength.sum())
             told["mismatch"][row] = float(np.abs(all_of(together) + any_of(instead) - game.values).max())
-    facts = {**words, **told, "kind": params.kind, "baseline": params.baseline}
+    facts: MapFacts = {**words, **told, "kind": params.kind, "baseline": params.baseline}
     note = f"{params.features}, off: {params.baseline}. " + "; ".join(words["primitives"])
-    return Attribution(maps, completeness, facts, note)  # type: ignore[arg-type]
+    return Attribution(maps, completeness, facts, note)

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from microtome.methods.attribution.coalitions import Coalitions, coalitions, shapley
-from microtome.methods.attribution.explain import Attribution, Call, attribution
+from microtome.methods.attribution.explain import Attribution, Call, MapFacts, attribution
 from microtome.methods.attribution.features import FeatureParams, features_of
 from microtome.methods.contract import Cost
 
@@ -56,6 +56,6 @@ def kernel_shap(call: Call, params: Params) -> Attribution:
             total, expected = float(values[slot].sum()), float(end[slot] - start[slot])
             completeness[row] = {"total": total, "expected": expected, "gap": abs(total - expected)}
             counts[row], used[row], exact[row] = float(part.count), float(len(ours.present)), "yes" if ours.exact else "no"
-    facts = {"features": counts, "coalitions": used, "exact": exact, "baseline": params.baseline}
+    facts: MapFacts = {"features": counts, "coalitions": used, "exact": exact, "baseline": params.baseline}
     what = f"{params.features}, off: {params.baseline}"
-    return Attribution(maps, completeness, facts, f"Shapley values of {what}.")  # type: ignore[arg-type]
+    return Attribution(maps, completeness, facts, f"Shapley values of {what}.")

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from microtome.core.errors import InvalidInput
-from microtome.methods.attribution.explain import Attribution, Call, attribution
+from microtome.methods.attribution.explain import Attribution, Call, MapFacts, attribution
 from microtome.methods.attribution.features import FeatureParams, features_of
 from microtome.methods.contract import Cost
 
@@ -135,5 +135,5 @@ def lime(call: Call, params: Params) -> Attribution:
     note = f"Linear fit in {params.features}, off: {params.baseline}."
     if poor:
         note += f" The line fits badly, and says little, for: {', '.join(dict.fromkeys(poor))}."
-    facts = {"features": counts, "samples": params.samples, "r_squared": explained, "baseline": params.baseline}
-    return Attribution(maps, None, facts, note)  # type: ignore[arg-type]
+    facts: MapFacts = {"features": counts, "samples": params.samples, "r_squared": explained, "baseline": params.baseline}
+    return Attribution(maps, None, facts, note)

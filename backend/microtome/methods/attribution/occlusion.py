@@ -7,7 +7,7 @@ from pydantic import Field
 
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.baseline import Baseline, baseline_input
-from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, attribution, portions
+from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, MapFacts, attribution, portions
 from microtome.methods.attribution.target import every_number
 from microtome.methods.contract import Cost
 
@@ -74,5 +74,5 @@ def occlusion(call: Call, params: Params) -> Attribution:
                 drop = (whole - every_number(call.model, covered, targets)).double()
             for row, (y, x) in enumerate(places[start:end]):
                 maps[rows, y : y + params.window, x : x + params.window] += drop[row][:, None, None]
-    facts: dict[str, str | int] = {"squares": len(places), "cover": params.baseline}
-    return Attribution((maps / times).float(), None, facts, f"Squares of {params.window} pixels covered with: {params.baseline}.")  # type: ignore[arg-type]
+    facts: MapFacts = {"squares": len(places), "cover": params.baseline}
+    return Attribution((maps / times).float(), None, facts, f"Squares of {params.window} pixels covered with: {params.baseline}.")
