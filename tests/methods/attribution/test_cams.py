@@ -11,7 +11,7 @@ from torch import nn
 
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.ablation_cam import ablation_cam
-from microtome.methods.attribution.baseline import drawn
+from microtome.methods.attribution.baseline import normal_draws
 from microtome.methods.attribution.cam import CamParams
 from microtome.methods.attribution.class_activation_map import cam
 from microtome.methods.attribution.eigen_cam import eigen_cam
@@ -244,7 +244,7 @@ def test_smooth_grad_cam_plus_plus_averages_powers_of_gradients(family: str, pla
     spread = 0.2 * float(call.inputs.max() - call.inputs.min())
     gradients = []
     for i in range(5):
-        noisy = (call.inputs[:1] + spread * drawn(call.inputs, 0, i)).requires_grad_(True)
+        noisy = (call.inputs[:1] + spread * normal_draws(call.inputs, 0, [i])[0]).requires_grad_(True)
         _, g = reference.layer_and_gradient(
             call.model.network, call.model.module(layer), lambda noisy=noisy: call.model.network(noisy).logits[0, 1]
         )  # fmt: skip

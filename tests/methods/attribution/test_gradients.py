@@ -12,7 +12,7 @@ from torch import nn
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution import expected_gradients as eg
 from microtome.methods.attribution import smoothgrad as sg
-from microtome.methods.attribution.baseline import baseline_input, drawn
+from microtome.methods.attribution.baseline import baseline_input, normal_draws
 from microtome.methods.attribution.deconvnet import deconvnet
 from microtome.methods.attribution.deeplift import deeplift
 from microtome.methods.attribution.explain import BATCH, Call, neighbours_of
@@ -74,7 +74,7 @@ def test_saliency_is_the_slope(family: str) -> None:
 def test_smoothgrad_is_what_a_loop_gives(family: str, average: str) -> None:
     call = call_of(family, [2])
     params = sg.Params(samples=BATCH + 5, average=average, colours="sum", noise=0.2)
-    noise = [drawn(call.inputs, 0, i) for i in range(params.samples)]
+    noise = [normal_draws(call.inputs, 0, [i])[0] for i in range(params.samples)]
     close(
         maps(sg.smoothgrad, params, family, [2])[0],
         reference.smoothgrad(call.inputs, lambda x: call.model.forward(x)[0, 2], noise, 0.2, average),
@@ -143,7 +143,7 @@ def test_gradient_shap_is_what_a_loop_gives_and_captum_expects(family: str) -> N
     assert call.neighbours is not None
     params = gradient_shap.params(samples=20, references=3, noise=0.05)
     found = gradient_shap.explain(call, params).maps[0]  # type: ignore[misc]
-    bases, noise = call.neighbours(3), [drawn(call.inputs, 0, i) for i in range(20)]
+    bases, noise = call.neighbours(3), list(normal_draws(call.inputs, 0, range(20)))
     generator = torch.Generator().manual_seed(0)
     at = (torch.arange(20) + torch.rand(20, generator=generator)) / 20
     at = at[torch.randperm(20, generator=generator)]

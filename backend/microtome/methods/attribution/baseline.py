@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -23,7 +24,7 @@ def baseline_input(model: Model, inputs: Tensor, kind: Baseline, seed: int = 0) 
     if kind == "blur":
         return blurred(inputs)
     if kind == "noise":
-        level = drawn(inputs, seed, 0, normal=False)[None]
+        level = torch.rand(inputs.shape[1:], generator=_generator(seed, 0)).to(inputs.device)[None]
     else:
         level = {"black": torch.zeros_like(mean), "white": torch.ones_like(mean), "mean": mean}[kind]
     return ((level - mean) / std).expand_as(inputs).clone()
@@ -40,11 +41,18 @@ def blurred(inputs: Tensor) -> Tensor:
     return smooth.view(rows, channels, *inputs.shape[2:])
 
 
-def drawn(like: Tensor, seed: int, index: int, *, normal: bool = True) -> Tensor:
-    """Draw ``index`` of a seed: float32 of the shape of one row of ``like``, standard normal or uniform in 0 to 1.
+def _generator(seed: int, index: int) -> torch.Generator:
+    """Where draw ``index`` of a seed comes from: the CPU, so that it is the same on every device."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
 
-    The same for every row, on every device: a row never depends on what else is asked for.
+
+def normal_draws(like: Tensor, seed: int, indices: Iterable[int]) -> Tensor:
+    """Standard normal float32 [n, C, H, W]: the draws ``indices`` of a seed, each of the shape of one row of ``like``.
+
+    A draw is the same in whatever company and on whatever device: a row never depends on what else is asked for.
     """
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % 2**63)
-    shape = like.shape[1:]
-    return (torch.randn(shape, generator=generator) if normal else torch.rand(shape, generator=generator)).to(like.device)
+    wanted = list(indices)
+    out = torch.empty(len(wanted), *like.shape[1:])
+    for row, index in zip(out, wanted, strict=True):
+        row.normal_(generator=_generator(seed, index))
+    return out.to(like.device)

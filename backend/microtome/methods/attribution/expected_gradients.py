@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from microtome.methods.attribution.baseline import baseline_input, drawn
+from microtome.methods.attribution.baseline import baseline_input, normal_draws
 from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, attribution, portions
 from microtome.methods.attribution.gradient import sampled_gradients
 from microtome.methods.attribution.smoothgrad import noise_of
@@ -46,12 +46,12 @@ def expected(call: Call, samples: int, references: int, noise: float) -> Attribu
         nonlocal difference
         base, end = bases[sample % len(bases)], call.inputs[own]
         if deviation is not None:
-            end = end + torch.stack([drawn(end, call.seed, int(i)) for i in sample]) * deviation[own]
+            end = normal_draws(end, call.seed, sample.tolist()).mul_(deviation[own]).add_(end)
         difference = end - base
-        return torch.addcmul(base, at[sample], difference)
+        return base.addcmul_(at[sample], difference)  # ``base`` is a copy: it was taken out by index
 
     def taken(gradient: Tensor, own: Tensor, sample: Tensor) -> Tensor:
-        return gradient * difference  # of the points just asked for
+        return gradient.mul_(difference)  # of the points just asked for
 
     rows = list(range(len(call.targets)))
     maps = sampled_gradients(call, rows, samples, points, taken).sum(1) / samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from microtome.methods.attribution.baseline import drawn
+from microtome.methods.attribution.baseline import normal_draws
 from microtome.methods.attribution.cam import CamParams, answer, cam_layer, kept, layer_maps, signed
 from microtome.methods.attribution.explain import BATCH, Attribution, Call, attribution, portions
 from microtome.methods.attribution.grad_cam_plus_plus import plus_plus_weights
@@ -49,7 +49,7 @@ def smooth_grad_cam_plus_plus(call: Call, params: Params) -> Attribution:
         for start, end in portions(params.samples, BATCH):
             call.run.check()
             call.run.progress(row * params.samples + start, len(call.targets) * params.samples, "noisy images")
-            noise = torch.stack([drawn(call.inputs, call.seed, i) for i in range(start, end)]) * deviation[row]
+            noise = normal_draws(call.inputs, call.seed, range(start, end)) * deviation[row]
             gradient = layer_maps(call, layer, call.inputs[row] + noise, [row] * (end - start)).gradient.double()
             sums += torch.stack([(gradient**power).sum(0) for power in (1, 2, 3)])
         first, second, third = (sums / params.samples)[:, None]

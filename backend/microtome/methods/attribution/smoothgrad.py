@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from microtome.methods.attribution.baseline import drawn
+from microtome.methods.attribution.baseline import normal_draws
 from microtome.methods.attribution.explain import Attribution, Call, ExplainParams, attribution
 from microtome.methods.attribution.gradient import Colours, over_colours, sampled_gradients
 from microtome.methods.contract import Cost
@@ -57,8 +57,8 @@ def smoothgrad(call: Call, params: Params) -> Attribution:
     rows = list(range(len(call.targets)))
 
     def points(own: Tensor, sample: Tensor) -> Tensor:
-        noise = torch.stack([drawn(call.inputs, call.seed, int(i)) for i in sample])
-        return call.inputs[own] + noise * deviation[own]
+        noise = normal_draws(call.inputs, call.seed, sample.tolist())
+        return noise.mul_(deviation[own]).add_(call.inputs[own])
 
     def squares_too(gradient: Tensor, own: Tensor, sample: Tensor) -> Tensor:
         return torch.cat([gradient, gradient.square()], 1)

@@ -1,52 +1,27 @@
-"""The schema (DESIGN section 7), one for SQLite and PostgreSQL. Times are UTC in ISO 8601, so that they sort as text."""
+"""Models, probe sets, runs and their results."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     REAL,
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     String,
     Table,
     Text,
-    TypeDecorator,
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-Serial = BigInteger().with_variant(Integer, "sqlite")
-
-
-class Json(TypeDecorator[Any]):
-    """JSON kept as text, written and read by orjson."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return None if value is None else orjson.loads(value)
+from microtome.store.tables.base import Json, Serial, metadata
 
 
 def _versions(name: str) -> Table:
@@ -245,119 +220,4 @@ exemplar = _rows(  # in the order of the question that it answers: which units d
     Column("activation", REAL, nullable=False),
     Column("site_row", SmallInteger, nullable=False),
     Column("site_column", SmallInteger, nullable=False),
-)  # fmt: skip
-
-person = Table(
-    "person", metadata,
-    Column("id", String(32), primary_key=True),
-    Column("name", String(60), nullable=False),
-    Column("created", String(32), nullable=False),
-)  # fmt: skip
-
-annotation = Table(
-    "annotation", metadata,
-    Column("seq", Serial, primary_key=True, autoincrement=True),
-    Column("id", String(32), nullable=False, unique=True),
-    Column("kind", String(8), nullable=False),
-    Column("model", String(64), nullable=False),
-    Column("model_hash", String(64), nullable=False),
-    Column("layer", String(200), nullable=False),
-    Column("unit", Integer, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("machine", Boolean, nullable=False),
-    Column("revision", Integer, nullable=False),
-    Column("deleted", Boolean, nullable=False),
-    Column("author_id", String(32), ForeignKey("person.id"), nullable=False),
-    Column("created", String(32), nullable=False),
-    Column("changed_by_id", String(32), ForeignKey("person.id"), nullable=False),
-    Column("changed", String(32), nullable=False),
-    Index("ix_annotation_unit", "model", "layer", "unit"),
-    sqlite_autoincrement=True,
-)  # fmt: skip
-
-annotation_revision = Table(  # append-only: rows are never changed and never deleted
-    "annotation_revision", metadata,
-    Column("annotation_id", String(32), ForeignKey("annotation.id"), primary_key=True),
-    Column("revision", Integer, primary_key=True),
-    Column("body", Text, nullable=False),
-    Column("deleted", Boolean, nullable=False),
-    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
-    Column("at", String(32), nullable=False),
-)  # fmt: skip
-
-selection = Table(
-    "selection", metadata,
-    Column("id", String(32), primary_key=True),
-    Column("name", String(100), nullable=False),
-    Column("model", String(64), nullable=False),
-    Column("probe", String(64), nullable=False),
-    Column("selection", Json, nullable=False),
-    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
-    Column("created", String(32), nullable=False),
-    Column("deleted", Boolean, nullable=False),
-)  # fmt: skip
-
-share = Table(
-    "share", metadata,
-    Column("id", String(32), primary_key=True),
-    Column("state", Json, nullable=False),
-    Column("frozen", Json, nullable=False),
-    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
-    Column("created", String(32), nullable=False),
-    Column("revoked", String(32)),
-)  # fmt: skip
-
-share_result = Table(  # what a share pins; without a foreign key on result, so that the claim outlives a forced removal
-    "share_result", metadata,
-    Column("share_id", String(32), ForeignKey("share.id", ondelete="CASCADE"), primary_key=True),
-    Column("key", String(64), primary_key=True),
-    Index("ix_share_result_key", "key"),
-)  # fmt: skip
-
-upload = Table(
-    "upload", metadata,
-    Column("sha256", String(64), primary_key=True),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("person_id", String(32)),
-    Column("created", String(32), nullable=False),
-)  # fmt: skip
-
-event = Table(
-    "event", metadata,
-    Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("type", String(20), nullable=False),
-    Column("data", Json, nullable=False),
-    Column("at", Float, nullable=False),
-    sqlite_autoincrement=True,
-)  # fmt: skip
-
-audit = Table(
-    "audit", metadata,
-    Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("at", String(32), nullable=False),
-    Column("person_id", String(32)),
-    Column("action", String(40), nullable=False),
-    Column("subject", String(300), nullable=False),
-    sqlite_autoincrement=True,
-)  # fmt: skip
-
-idempotency = Table(
-    "idempotency", metadata,
-    Column("key", String(64), primary_key=True),  # hash of person and the client's key
-    Column("request", String(64), nullable=False),  # hash of method, path and body
-    Column("status", Integer),  # null while the first one is under way
-    Column("headers", Json),
-    Column("body", LargeBinary),
-    Column("at", Float, nullable=False),
-)  # fmt: skip
-
-worker = Table(
-    "worker", metadata,
-    Column("id", String(64), primary_key=True),
-    Column("device", String(40), nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("seen", Float, nullable=False),
 )  # fmt: skip

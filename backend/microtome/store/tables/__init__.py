@@ -1,0 +1,65 @@
+"""The schema (DESIGN section 7), one for SQLite and PostgreSQL. Times are UTC in ISO 8601, so that they sort as text."""
+
+from microtome.store.tables.base import Json, Serial, metadata
+from microtome.store.tables.computed import (
+    blob,
+    concept,
+    exemplar,
+    layer,
+    model,
+    probe_set,
+    result,
+    result_blob,
+    result_item,
+    row_set,
+    run,
+    run_part,
+    unit_concept,
+    unit_stat,
+)
+from microtome.store.tables.running import (
+    audit,
+    event,
+    idempotency,
+    upload,
+    worker,
+)
+from microtome.store.tables.said import (
+    annotation,
+    annotation_revision,
+    person,
+    selection,
+    share,
+    share_result,
+)
+
+__all__ = [
+    "Json",
+    "Serial",
+    "annotation",
+    "annotation_revision",
+    "audit",
+    "blob",
+    "concept",
+    "event",
+    "exemplar",
+    "idempotency",
+    "layer",
+    "metadata",
+    "model",
+    "person",
+    "probe_set",
+    "result",
+    "result_blob",
+    "result_item",
+    "row_set",
+    "run",
+    "run_part",
+    "selection",
+    "share",
+    "share_result",
+    "unit_concept",
+    "unit_stat",
+    "upload",
+    "worker",
+]

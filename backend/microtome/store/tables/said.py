@@ -1,0 +1,83 @@
+"""People, and what they say: annotations, saved selections, shares."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
+
+from microtome.store.tables.base import Json, Serial, metadata
+
+person = Table(
+    "person", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(60), nullable=False),
+    Column("created", String(32), nullable=False),
+)  # fmt: skip
+
+annotation = Table(
+    "annotation", metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("kind", String(8), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("model_hash", String(64), nullable=False),
+    Column("layer", String(200), nullable=False),
+    Column("unit", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("machine", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("author_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("changed_by_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("changed", String(32), nullable=False),
+    Index("ix_annotation_unit", "model", "layer", "unit"),
+    sqlite_autoincrement=True,
+)  # fmt: skip
+
+annotation_revision = Table(  # append-only: rows are never changed and never deleted
+    "annotation_revision", metadata,
+    Column("annotation_id", String(32), ForeignKey("annotation.id"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("at", String(32), nullable=False),
+)  # fmt: skip
+
+selection = Table(
+    "selection", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("probe", String(64), nullable=False),
+    Column("selection", Json, nullable=False),
+    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("deleted", Boolean, nullable=False),
+)  # fmt: skip
+
+share = Table(
+    "share", metadata,
+    Column("id", String(32), primary_key=True),
+    Column("state", Json, nullable=False),
+    Column("frozen", Json, nullable=False),
+    Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
+    Column("created", String(32), nullable=False),
+    Column("revoked", String(32)),
+)  # fmt: skip
+
+share_result = Table(  # what a share pins; without a foreign key on result, so that the claim outlives a forced removal
+    "share_result", metadata,
+    Column("share_id", String(32), ForeignKey("share.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Index("ix_share_result_key", "key"),
+)  # fmt: skip
