@@ -6,6 +6,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy import insert, select, update
@@ -24,14 +25,26 @@ _CREATURES = (
     "Badger", "Beaver", "Crane", "Dolphin", "Falcon", "Finch", "Fox", "Gecko", "Hare", "Heron", "Ibis", "Lynx", "Magpie",
     "Marten", "Otter", "Owl", "Puffin", "Raven", "Robin", "Seal", "Stork", "Swan", "Tern", "Wren",
 )  # fmt: skip
+Role = Literal["viewer", "annotator", "editor", "admin"]
+ROLES: tuple[Role, ...] = ("viewer", "annotator", "editor", "admin")  # from least to most
+MAIN = "main"
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """Somebody. ``initials`` are shown in small circles."""
+    """Somebody, in one workspace. ``initials`` are shown in small circles.
+
+    In single-user mode everybody is an admin of the workspace ``main``.
+    """
 
     id: str
     name: str
+    role: Role = "admin"
+    workspace: str = MAIN
+
+    def may(self, least: Role) -> bool:
+        """True if the role is ``least`` or more."""
+        return ROLES.index(self.role) >= ROLES.index(least)
 
     @property
     def initials(self) -> str:
