@@ -49,7 +49,10 @@ def cost(spec: MethodSpec) -> str:
         return f"about {passes:g} forward passes for a map as asked for by default (a backward pass counts as two), the evidence apart"
     per = " per image of the probe set" if spec.cost.per_probe else ""
     times = f" x `{spec.cost.times}`" if spec.cost.times else ""
-    return f"{spec.cost.passes:g} forward passes{times}{per}{' behind the layer' if spec.cost.after_layer else ''}"
+    passes = f"{spec.cost.passes:g} forward pass{'' if spec.cost.passes == 1 else 'es'}"
+    maps = f" and {spec.cost.maps:g} map{'' if spec.cost.maps == 1 else 's'} of each method named" if spec.cost.maps else ""
+    together = f"({passes}{maps})" if maps and (times or per) else f"{passes}{maps}"
+    return f"{together}{times}{per}{' behind the layer' if spec.cost.after_layer else ''}"
 
 
 def page(spec: MethodSpec) -> str:

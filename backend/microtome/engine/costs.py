@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -92,7 +92,19 @@ def seconds_of(plan: Plan, passes: int) -> float | None:
     rate, cost = speed_of(plan), plan.manifest["cost"]
     if rate is None:
         return None
-    times = plan.params.get(cost["times"], 1) if cost["times"] else 1
-    times = len(times) if isinstance(times, list) else times
+    of_maps = float(cost["maps"]) * sum(_passes(named.manifest, named.params) for named in plan.named)
     count = plan.examples if cost["per_probe"] else 1
-    return (float(cost["passes"]) + passes - 1) * float(times if isinstance(times, int | float) else 1) * count / rate
+    return (_passes(plan.manifest, plan.params) + (passes - 1 + of_maps) * _times(plan.manifest, plan.params)) * count / rate
+
+
+def _passes(manifest: Mapping[str, Any], params: Mapping[str, Any]) -> float:
+    """Forward passes that a method costs by itself, with its defaults for what is left out."""
+    return float(manifest["cost"]["passes"]) * _times(manifest, params)
+
+
+def _times(manifest: Mapping[str, Any], params: Mapping[str, Any]) -> float:
+    """Value of the parameter that multiplies a method's cost (the length of a list); 1 if there is none."""
+    name = manifest["cost"]["times"]
+    value = params.get(name, manifest["params"].get("properties", {}).get(name, {}).get("default", 1)) if name else 1
+    value = len(value) if isinstance(value, list) else value
+    return float(value) if isinstance(value, int | float) else 1.0

@@ -17,6 +17,20 @@ from microtome.store import Store
 from microtome.store import tables as t
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A method that a parameter of another one names.
+
+    Attributes:
+        place: of the name among the parameters (``method``, ``methods.1``).
+        params: what is given of its own parameters.
+    """
+
+    place: str
+    manifest: dict[str, Any]
+    params: Mapping[str, Any]
+
+
 @dataclass(slots=True)
 class Plan:
     """Everything about a run that is known beforehand."""
@@ -28,6 +42,7 @@ class Plan:
     group_key: str  # the same for all layers of one question
     builds_on: dict[str, dict[str, str]] = field(default_factory=dict)  # method -> part -> key
     requires: list[Plan] = field(default_factory=list)
+    named: list[Named] = field(default_factory=list)
 
     @property
     def keys(self) -> list[str]:
@@ -82,30 +97,33 @@ class Planner:
         manifest = self.manifests.get(method)
         checked = self.checker.check(manifest, subjects)
         filled = complete(manifest, params)
+        named = self._named(manifest, filled)
         requires = [self._requirement(base, checked) for base in manifest["builds_on"]]
         builds_on = {r.manifest["id"]: dict(r.parts) for r in requires}
         built = [key for r in requires for key in r.keys]
         common: dict[str, Any] = {
             "method": manifest["id"], "version": manifest["version"], "subjects": checked.hashes,
-            "params": filled | self._versions(manifest, filled), "builds_on": built,
+            # A question about other methods is asked anew when one of those changes.
+            "params": filled | {f"version of {n.place}": n.manifest["version"] for n in named}, "builds_on": built,
         }  # fmt: skip
         names = checked.layers if manifest["partition"] == "layers" else [""]
         parts = [(name, result_key(**common, part=name)) for name in names]
-        return Plan(manifest, checked, filled, parts, content_key(common), builds_on, requires)
+        return Plan(manifest, checked, filled, parts, content_key(common), builds_on, requires, named)
 
-    def _versions(self, manifest: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, str]:
-        """Versions of the methods that parameters name: a method that is about another one is asked anew when that one changes.
+    def _named(self, manifest: Mapping[str, Any], params: Mapping[str, Any]) -> list[Named]:
+        """The methods that parameters name; their own parameters are in ``method_params``, by id where there can be several.
 
         Raises:
             NotFound: there is no method of that name.
         """
-        found = {}
+        found, own = [], params.get("method_params", {})
         for name, schema in manifest["params"].get("properties", {}).items():
             if schema.get("format") == "method":
-                found[f"version of {name}"] = self.manifests.get(params[name], f"params.{name}")["version"]
+                found.append(Named(name, self.manifests.get(params[name], f"params.{name}"), own))
             elif schema.get("items", {}).get("format") == "method":
-                for place, id in enumerate(params[name]):
-                    found[f"version of {name}.{place}"] = self.manifests.get(id, f"params.{name}.{place}")["version"]
+                for number, id in enumerate(params[name]):
+                    place = f"{name}.{number}"
+                    found.append(Named(place, self.manifests.get(id, f"params.{place}"), own.get(id, {})))
         return found
 
     def _requirement(self, base: str, checked: Subjects) -> Plan:

@@ -55,12 +55,14 @@ class Cost:
     """Cost model of a method, in forward passes of the model.
 
     Seconds are ``passes`` x (value of parameter ``times``, if named) x (examples of the probe set, if ``per_probe``)
-    / (images per second, measured when the model was added). ``after_layer``: only what follows the layer of ``units`` runs.
+    / (images per second, measured when the model was added). ``maps``: so many maps of every method that the parameters name are
+    drawn as well, each at that method's own cost. ``after_layer``: only what follows the layer of ``units`` runs.
     ``capture``: names of what it records in a pass over the probe set; questions about the same examples share one pass.
     """
 
     passes: float = 1.0
     times: str = ""
+    maps: float = 0.0
     per_probe: bool = False
     after_layer: bool = False
     capture: tuple[str, ...] = ()

@@ -17,9 +17,9 @@ from microtome.methods.attribution.explain import Call, neighbours_of
 from microtome.methods.attribution.target import Target
 from microtome.methods.benchmarks.contest import Contestant, GridParams, Quiet, calls, smooth
 from microtome.methods.benchmarks.grids import sure_images
-from microtome.methods.benchmarks.on_grids import CITE, prepared
+from microtome.methods.benchmarks.on_grids import CITE, COST, prepared
 from microtome.methods.benchmarks.tables import Facts, about, grid_results
-from microtome.methods.contract import Cost, method
+from microtome.methods.contract import method
 from microtome.methods.faithfulness.order import Floats
 from microtome.models.model import Model
 from microtome.probes import Example, ProbeSet
@@ -87,7 +87,7 @@ def small(map: Floats) -> Floats:
     params=Params,
     example_params=Params.model_construct(methods=["saliency", "grad-cam"], setting="difull", cells=2, images=4, confidence=0.0),
     cite=CITE,
-    cost=Cost(passes=2000.0, times="images"),
+    cost=COST,
 )
 def aggatt(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Maps in order of their localisation, averaged in bins: best 2 %, to 5, 50, 95, 98 %, and worst 2 %; for every method.

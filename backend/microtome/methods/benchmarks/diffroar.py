@@ -73,7 +73,7 @@ def difference(top: Right, bottom: Right, seed: int) -> tuple[float, float, floa
     params=Params,
     example_params=EXAMPLE,
     cite="Shah, Jain, Netrapalli 2021, arXiv:2102.12781, equation 2",
-    cost=Cost(passes=600.0, per_probe=True),
+    cost=Cost(passes=600.0, per_probe=True, maps=1.0),
 )
 def diffroar(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Accuracy of networks trained on the highest pixels of every map alone, minus that of networks trained on the lowest alone.

@@ -14,8 +14,8 @@ from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.benchmarks.contest import Contestant
 from microtome.methods.benchmarks.measures import Facts, Measures, Shown, conditions, failures, mean_score, measure, shown_of, table
-from microtome.methods.benchmarks.scoreboard import EvidenceParams, check_some
-from microtome.methods.contract import Cost, method
+from microtome.methods.benchmarks.scoreboard import EVIDENCE_COST, EvidenceParams, check_some
+from microtome.methods.contract import method
 from microtome.methods.faithfulness.order import Floats
 from microtome.methods.interventions.ablate_units import spread
 from microtome.models.model import Model
@@ -111,7 +111,7 @@ def subgroups(model: Model, probe: ProbeSet, shown: Shown, params: Params) -> tu
         methods=["saliency"], examples=4, metrics=["deletion"], by="confidence", smallest=1, permutations=200
     ),
     cite="Dai, Upadhyay, Aivodji, Bach, Lakkaraju 2022, arXiv:2205.07277",
-    cost=Cost(passes=2600.0, times="examples"),
+    cost=EVIDENCE_COST,
 )
 def evidence_disparities(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """The evidence of several methods by subgroups of the examples, and whether the gaps are larger than those of random subgroups.

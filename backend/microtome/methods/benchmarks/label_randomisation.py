@@ -64,7 +64,7 @@ def twin_of(model: Model) -> Model:
     params=Params,
     example_params=EXAMPLE,
     cite="Adebayo et al. 2018, arXiv:1810.03292, section 4",
-    cost=Cost(passes=500.0, per_probe=True),
+    cost=Cost(passes=2.0, per_probe=True, maps=2.0),
 )
 def label_randomisation(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """How alike the maps of a network are to those of its twin, which learnt labels drawn by lot by heart.

@@ -45,7 +45,7 @@ def at_size(one: Contestant, image: tuple[int, int], maps: tuple[int, int]) -> C
     params=Params,
     example_params=Params.model_construct(methods=["saliency", "grad-cam"], cells=2, images=2, confidence=0.0),
     cite=CITE,
-    cost=Cost(passes=3000.0, times="images"),
+    cost=Cost(passes=60.0, times="images", maps=18.0),
 )
 def ml_att(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Every method at the input, at the main layer half way and at the last one with sites, on grids of images.

@@ -56,7 +56,7 @@ class Params(MethodsParams):
     #: Not validated here: the methods that it names are known once all of them are imported.
     example_params=Params.model_construct(methods=["saliency", "grad-cam"], images=2, draws=2, radii=[0.02, 0.1]),
     cite="Ghorbani, Abid, Zou 2019, arXiv:1710.10547 (the measures)",
-    cost=Cost(passes=2000.0, times="images"),
+    cost=Cost(passes=1.0, times="images", maps=17.0),
 )
 def rank_robustness(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """The order of the pixels in the map of an image, against that in maps of the image with uniform noise, by the size of the noise.

@@ -57,7 +57,7 @@ class Params(OneMethodParams):
     #: Not validated here: the method that it names is known once all of them are imported.
     example_params=Params.model_construct(method="saliency", examples=8, neighbours=3, projection="pca"),
     cite="Lapuschkin et al. 2019, arXiv:1902.10178; von Luxburg 2007, arXiv:0711.0189",
-    cost=Cost(passes=5.0, times="examples"),
+    cost=Cost(passes=1.0, times="examples", maps=1.0),
 )
 def relevance_clusters(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Maps of one method over many images, grouped by what they look like: an artefact that a model relies on is a cluster of its own.

@@ -35,6 +35,10 @@ from microtome.results import Matrix, Scorecard
 TITLE = "Scoreboard of attribution methods"
 
 
+#: For every example the passes of random maps and of curves, which all methods share, and about fifteen maps of each method.
+EVIDENCE_COST = Cost(passes=2000.0, times="examples", maps=15.0)
+
+
 class EvidenceParams(MethodsParams):
     """Base of the parameters of whatever compares the evidence of methods over a set."""
 
@@ -61,7 +65,7 @@ class Params(EvidenceParams):
     ),
     cite="Petsiuk, Das, Saenko 2018, arXiv:1806.07421; Yeh et al. 2019, arXiv:1901.09392; Adebayo et al. 2018, arXiv:1810.03292; "
     "Rong et al. 2022, arXiv:2202.00449",
-    cost=Cost(passes=2600.0, times="examples"),
+    cost=EVIDENCE_COST,
 )
 def method_scoreboard(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """The evidence of several methods, averaged over examples, apart for easy, contested and misclassified ones.

@@ -121,7 +121,7 @@ def interval(values: Floats, seed: int) -> tuple[float, float] | None:
     params=Params,
     example_params=Params(examples=1),
     cite="Adebayo et al. 2018, arXiv:1810.03292",
-    cost=Cost(passes=30.0, times="draws", per_probe=True),
+    cost=Cost(passes=1.0, times="draws", maps=20.0, per_probe=True),
 )
 def model_randomisation(  # type: ignore[no-untyped-def]
     *, model: Model, example: Example | None = None, probe: ProbeSet | None = None, targets: list[Any] | None = None, params: Params,
