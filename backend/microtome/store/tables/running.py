@@ -30,6 +30,8 @@ event = Table(
     Column("type", String(20), nullable=False),
     Column("data", Json, nullable=False),
     Column("at", Float, nullable=False),
+    Column("workspace_id", String(32)),  # only its members hear of it; null: everybody signed in
+    Column("person_id", String(32)),  # only this person hears of it
     sqlite_autoincrement=True,
 )  # fmt: skip
 
@@ -40,6 +42,7 @@ audit = Table(
     Column("person_id", String(32)),
     Column("action", String(40), nullable=False),
     Column("subject", String(300), nullable=False),
+    Column("workspace_id", String(32)),  # null: about the installation
     sqlite_autoincrement=True,
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""People, and what they say: annotations, saved selections, shares."""
+"""What people say: annotations, saved selections, shares. All of it belongs to a workspace, and says who may see it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ from sqlalchemy import (
 )
 
 from microtome.store.tables.base import Json, Serial, metadata
-
-person = Table(
-    "person", metadata,
-    Column("id", String(32), primary_key=True),
-    Column("name", String(60), nullable=False),
-    Column("created", String(32), nullable=False),
-)  # fmt: skip
 
 annotation = Table(
     "annotation", metadata,
@@ -39,6 +32,8 @@ annotation = Table(
     Column("created", String(32), nullable=False),
     Column("changed_by_id", String(32), ForeignKey("person.id"), nullable=False),
     Column("changed", String(32), nullable=False),
+    Column("workspace_id", String(32), nullable=False, server_default="main"),
+    Column("visibility", String(10), nullable=False, server_default="workspace"),
     Index("ix_annotation_unit", "model", "layer", "unit"),
     sqlite_autoincrement=True,
 )  # fmt: skip
@@ -63,6 +58,8 @@ selection = Table(
     Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
     Column("created", String(32), nullable=False),
     Column("deleted", Boolean, nullable=False),
+    Column("workspace_id", String(32), nullable=False, server_default="main"),
+    Column("visibility", String(10), nullable=False, server_default="workspace"),
 )  # fmt: skip
 
 share = Table(
@@ -73,6 +70,8 @@ share = Table(
     Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
     Column("created", String(32), nullable=False),
     Column("revoked", String(32)),
+    Column("workspace_id", String(32), nullable=False, server_default="main"),
+    Column("visibility", String(10), nullable=False, server_default="link"),
 )  # fmt: skip
 
 share_result = Table(  # what a share pins; without a foreign key on result, so that the claim outlives a forced removal
