@@ -103,3 +103,18 @@ def test_people(desk: Any, any_engine: Any) -> None:
     assert people.rename(ada, "  Ada   Lovelace ").name == "Ada Lovelace"
     secret = any_engine.store.data_dir / "secret"
     assert secret.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_retry_of_a_change_is_answered_not_done_again(desk: Any) -> None:
+    """The server died between the write and its answer, so nobody remembers the answer; the revision does."""
+    notes, ada, ben = desk
+    made = notes.create(ada, **WHERE, body="sky")
+    first = notes.change(ada, made["id"], '"1"', body="clouds", token="t2")
+    assert notes.change(ada, made["id"], '"1"', body="clouds", token="t2") == first
+    gone = notes.change(ada, made["id"], '"2"', deleted=True, token="t3")
+    assert notes.change(ada, made["id"], '"2"', deleted=True, token="t3") == gone
+    with pytest.raises(StaleVersion):
+        notes.change(ben, made["id"], '"2"', body="x", token="t3")  # another person's key is another key
+    back = notes.restore(ada, made["id"], '"3"', 1, token="t4")
+    assert notes.restore(ada, made["id"], '"3"', 1, token="t4") == back
+    assert len(notes.history(made["id"])) == 4

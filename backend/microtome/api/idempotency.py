@@ -2,8 +2,8 @@
 
 The key belongs to the person. While the first one is under way the second waits; a different request under the same key is
 refused. Answers are kept for a day; those of the server's own failures are not kept, so that a retry can succeed. Where a
-write makes a thing its id is derived from the key too (``collab.annotations.id_for``), which closes the gap between a write
-and its remembered answer if the server dies in between.
+write makes a thing its id is derived from the key too, and a change keeps a mark of it (``collab.revisions``), which closes
+the gap between a write and its remembered answer if the server dies in between.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from microtome.collab.annotations import id_for
 from microtome.collab.people import People, PersonRow
+from microtome.collab.revisions import id_for
 from microtome.core.errors import NotFound
 from microtome.store import Store
 from microtome.store import tables as t

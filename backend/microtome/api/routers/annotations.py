@@ -38,26 +38,30 @@ def list_annotations(
 @router.post("", response_model=Annotation, status_code=201)
 def create(desk: DeskDep, me: Me, body: NewAnnotation, request: Request, response: Response) -> dict[str, object]:
     """Write a label, note or tag on a unit."""
-    made = desk.annotations.create(me, **body.model_dump(), token=request.headers.get("idempotency-key"))
+    made = desk.annotations.create(me, **body.model_dump(), token=_token(request))
     return _with_etag(response, made)
 
 
 @router.patch("/{id}", response_model=Annotation)
-def change(desk: DeskDep, me: Me, id: Id, body: ChangedBody, response: Response, if_match: Match = None) -> dict[str, object]:
+def change(
+    desk: DeskDep, me: Me, id: Id, body: ChangedBody, request: Request, response: Response, if_match: Match = None
+) -> dict[str, object]:
     """Change the text. 428 without ``If-Match``, 412 with ``current`` when somebody was faster."""
-    return _with_etag(response, desk.annotations.change(me, id, if_match, body=body.body))
+    return _with_etag(response, desk.annotations.change(me, id, if_match, body=body.body, token=_token(request)))
 
 
 @router.delete("/{id}", response_model=Annotation)
-def delete(desk: DeskDep, me: Me, id: Id, response: Response, if_match: Match = None) -> dict[str, object]:
+def delete(desk: DeskDep, me: Me, id: Id, request: Request, response: Response, if_match: Match = None) -> dict[str, object]:
     """Delete: one more revision, from which it can be restored."""
-    return _with_etag(response, desk.annotations.change(me, id, if_match, deleted=True))
+    return _with_etag(response, desk.annotations.change(me, id, if_match, deleted=True, token=_token(request)))
 
 
 @router.post("/{id}/restore", response_model=Annotation)
-def restore(desk: DeskDep, me: Me, id: Id, body: Restore, response: Response, if_match: Match = None) -> dict[str, object]:
+def restore(
+    desk: DeskDep, me: Me, id: Id, body: Restore, request: Request, response: Response, if_match: Match = None
+) -> dict[str, object]:
     """Make an old revision the newest one."""
-    return _with_etag(response, desk.annotations.restore(me, id, if_match, body.revision))
+    return _with_etag(response, desk.annotations.restore(me, id, if_match, body.revision, _token(request)))
 
 
 @router.get("/{id}/history", response_model=Revisions)
@@ -69,3 +73,7 @@ def history(desk: DeskDep, id: Id) -> dict[str, object]:
 def _with_etag(response: Response, shape: dict[str, object]) -> dict[str, object]:
     response.headers["ETag"] = f'"{shape["revision"]}"'
     return shape
+
+
+def _token(request: Request) -> str | None:
+    return request.headers.get("idempotency-key")

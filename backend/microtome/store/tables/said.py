@@ -46,6 +46,7 @@ annotation_revision = Table(  # append-only: rows are never changed and never de
     Column("deleted", Boolean, nullable=False),
     Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
     Column("at", String(32), nullable=False),
+    Column("token", String(32)),  # of the Idempotency-Key: a retry after a crash finds what it has done
 )  # fmt: skip
 
 selection = Table(
