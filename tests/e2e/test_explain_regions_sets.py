@@ -115,6 +115,33 @@ def test_a_question_about_the_whole_set(open_page: Open, server: Server) -> None
     expect(page).not_to_have_url(re.compile("set="))
 
 
+def test_clusters_of_maps_are_linked_to_their_images(open_page: Open, server: Server) -> None:
+    asked = {"method": "saliency", "examples": 12, "neighbours": 3, "clusters": 2, "projection": "pca"}
+    server.run("relevance-clusters", params=asked, model="tinyplaces-resnet", probe="tinyplaces")
+    page = open_page(EXPLAIN + "&set=relevance-clusters")
+    table = page.get_by_test_id("score-table").first
+    expect(table.locator("tbody tr")).to_have_count(3)  # of all, and of both clusters
+    expect(table).to_contain_text("Silhouette")
+    card = page.get_by_test_id("result-map-set")
+    expect(card.locator("circle")).to_have_count(12)  # a point for every map
+    expect(card.get_by_test_id("map-group")).to_have_count(2)
+    image = card.get_by_test_id("map-group").last.get_by_role("button").first
+    image.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("e=tinyplaces(:|%3A)"))
+    expect(page).not_to_have_url(re.compile("set="))
+
+
+def test_networks_that_learn_from_what_a_map_marks(open_page: Open, server: Server) -> None:
+    asked = {"methods": ["saliency"], "examples": 24, "networks": 1, "epochs": 1}
+    server.run("diffroar", params=asked, model="tinyplaces-resnet", probe="tinyplaces")
+    page = open_page(EXPLAIN + "&set=diffroar")
+    main = page.get_by_role("main").last
+    expect(main).to_contain_text("Saliency")
+    expect(main).to_contain_text(re.compile(r"chance", re.IGNORECASE))
+    expect(page.get_by_test_id("run-benchmark")).to_be_disabled()
+
+
 def test_labels_that_do_not_exclude_each_other_are_explained_together(open_page: Open, server: Server, sources: Path) -> None:
     folder = shutil.copytree(micro.model_folder("resnet"), sources / "several-labels")
     config = json.loads((folder / "config.json").read_text())
