@@ -57,7 +57,7 @@ class Revised:
     def content(self) -> list[str]:
         """Columns that both tables have, and that a change may give."""
         kept = {"revision", "deleted", "person_id", "at", "token", "batch", self.key.name}
-        return [c.name for c in self.past.columns if c.name not in kept]
+        return [f"{c.name}" for c in self.past.columns if c.name not in kept]  # plain str: SQLAlchemy's own subclass is no key in JSON
 
     def find(self, connection: Connection, id: str, *, lock: bool = False) -> Row[Any]:
         """The present state; with ``lock``, nobody else changes it before this transaction ends."""
@@ -90,7 +90,7 @@ class Revised:
             .values(**content, deleted=deleted, revision=revision, changed_by_id=me.id, changed=at)
         )
         self._note(connection, me, row.id, revision, content, deleted, at, noted)
-        audit(connection, me.id, "delete" if deleted else "change", f"{self.what} {row.id}")
+        audit(connection, me.id, "delete" if deleted else "change", f"{self.what} {row.id}", me.workspace)
         return self.find(connection, row.id)
 
     def written(self, connection: Connection, id: str, mark: str | None) -> bool:
