@@ -29,12 +29,12 @@ def test_every_change_is_a_revision(desk: Any) -> None:
     assert (changed["author"]["name"], changed["changed_by"]["name"]) == ("Ada", "Ben")
     gone = notes.change(ada, made["id"], '"2"', deleted=True)
     assert gone["deleted"]
-    assert notes.page("fake", None, None, None, None, 10)["items"] == []
+    assert notes.page(ada, "fake", None, None, None, None, 10)["items"] == []
     with pytest.raises(Conflict):
         notes.change(ada, made["id"], '"3"', body="again")
     back = notes.restore(ben, made["id"], '"3"', 1)
     assert (back["body"], back["deleted"], back["revision"]) == ("sky", False, 4)
-    told = notes.history(made["id"])
+    told = notes.history(ada, made["id"])
     assert [(r["revision"], r["body"], r["deleted"], r["author"]["name"]) for r in told] == [
         (1, "sky", False, "Ada"), (2, "blue sky", False, "Ben"), (3, "blue sky", True, "Ada"), (4, "sky", False, "Ben"),
     ]  # fmt: skip
@@ -70,7 +70,7 @@ def test_of_many_at_once_exactly_one_wins(desk: Any) -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcome) == ["stale"] * 7 + ["written"]
-    assert len(notes.history(made["id"])) == 2
+    assert len(notes.history(ada, made["id"])) == 2
 
 
 def test_the_same_token_writes_once(desk: Any) -> None:
@@ -78,19 +78,19 @@ def test_the_same_token_writes_once(desk: Any) -> None:
     first = notes.create(ada, **WHERE, body="sky", token="t1")
     assert notes.create(ada, **WHERE, body="sky", token="t1")["id"] == first["id"]
     assert notes.create(ben, **WHERE, body="sky", token="t1")["id"] != first["id"]
-    assert len(notes.page("fake", None, None, None, None, 10)["items"]) == 2
+    assert len(notes.page(ada, "fake", None, None, None, None, 10)["items"]) == 2
 
 
 def test_pages(desk: Any) -> None:
     notes, ada, _ = desk
     for number in range(5):
         notes.create(ada, **WHERE | {"kind": "note"}, body=f"note {number}")
-    first = notes.page("fake", "stage1", 2, "note", None, 3)
-    rest = notes.page("fake", "stage1", 2, "note", first["next"], 3)
+    first = notes.page(ada, "fake", "stage1", 2, "note", None, 3)
+    rest = notes.page(ada, "fake", "stage1", 2, "note", first["next"], 3)
     assert [a["body"] for a in first["items"] + rest["items"]] == [f"note {n}" for n in (4, 3, 2, 1, 0)]
     assert rest["next"] is None
     with pytest.raises(NotFound):
-        notes.history("nothing")
+        notes.history(ada, "nothing")
 
 
 def test_people(desk: Any, any_engine: Any) -> None:
@@ -117,4 +117,4 @@ def test_a_retry_of_a_change_is_answered_not_done_again(desk: Any) -> None:
         notes.change(ben, made["id"], '"2"', body="x", token="t3")  # another person's key is another key
     back = notes.restore(ada, made["id"], '"3"', 1, token="t4")
     assert notes.restore(ada, made["id"], '"3"', 1, token="t4") == back
-    assert len(notes.history(made["id"])) == 4
+    assert len(notes.history(ada, made["id"])) == 4

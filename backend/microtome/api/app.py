@@ -7,21 +7,40 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import APIRoute
 
 from microtome import __version__
 from microtome.api import problems, static
 from microtome.api.desk import Desk, open_desk
 from microtome.api.idempotency import Idempotency
+from microtome.api.policy import check_table, guard
 from microtome.api.routers import annotations as annotations_router
-from microtome.api.routers import events, imports, methods, models, probes, results, runs, saved, system, units, uploads
+from microtome.api.routers import (
+    events,
+    imports,
+    methods,
+    models,
+    people,
+    probes,
+    results,
+    runs,
+    saved,
+    session,
+    system,
+    units,
+    uploads,
+)
 from microtome.api.schemas.common import Problem
 from microtome.api.security import LOOPBACK, Gate
 from microtome.core.settings import Settings
 from microtome.engine import Engine
 
 PREFIX = "/api/v1"
-ROUTERS = (system, models, probes, uploads, imports, methods, runs, results, units, annotations_router, saved, events)
+ROUTERS = (
+    system, session, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, saved,
+    events,
+)  # fmt: skip
 PROBLEM = {
     "default": {
         "description": "A problem document (RFC 9457).",
@@ -36,7 +55,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None, token: str |
     Args:
         settings: see ``docs/settings.md``.
         engine: an opened engine; made from the settings if left out, and closed with the application.
-        token: what a client must know when the server listens beyond loopback; made up if left out
+        token: what a client must know when the server listens beyond loopback in single-user mode; made up if left out
             (``app.state.token`` holds it, the command line prints it).
     """
 
@@ -46,7 +65,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None, token: str |
         yield
         app.state.desk.stop()
 
-    if token is None and settings.host not in LOOPBACK:
+    if token is None and not settings.team and settings.host not in LOOPBACK:
         token = secrets.token_urlsafe(24)
     app = FastAPI(
         title="Microtome",
@@ -72,9 +91,10 @@ def create_app(settings: Settings, *, engine: Engine | None = None, token: str |
 
 
 def _api(app: FastAPI) -> None:
-    api = APIRouter(prefix=PREFIX, responses=PROBLEM)  # type: ignore[arg-type]
+    api = APIRouter(prefix=PREFIX, responses=PROBLEM, dependencies=[Depends(guard)])  # type: ignore[arg-type]
     for module in ROUTERS:
         api.include_router(module.router)
+    check_table([route for module in ROUTERS for route in module.router.routes if isinstance(route, APIRoute)])
     app.include_router(api)
 
     # A route that has no other use than to bring the schema of errors into OpenAPI would be a lie; this adds it by hand.

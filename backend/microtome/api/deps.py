@@ -8,9 +8,11 @@ import orjson
 from fastapi import Depends, Path, Query, Request, Response
 
 from microtome.api.desk import Desk
-from microtome.collab.people import PersonRow
+from microtome.api.who import PERSON_COOKIE, person_of, signed
+from microtome.collab.accounts import Signed
+from microtome.collab.people import ANYBODY, OUTSIDER, PersonRow
+from microtome.core.errors import Conflict, Forbidden, SignInNeeded
 
-COOKIE = "microtome_person"
 IMMUTABLE = "public, max-age=31536000, immutable"
 
 
@@ -22,21 +24,69 @@ DeskDep = Annotated[Desk, Depends(desk)]
 
 
 def known_person(request: Request, desk: DeskDep) -> PersonRow | None:
-    """The person of the cookie, or None."""
-    return desk.people.from_cookie(request.cookies.get(COOKIE))
+    """Who is asking, in their workspace; None for nobody."""
+    return person_of(desk, request.scope)
+
+
+def given_person(request: Request, response: Response, desk: Desk) -> PersonRow:
+    """The person of the cookie of single-user mode; at the first call a new one with a made-up name, and the cookie is set."""
+    found = person_of(desk, request.scope)
+    if found is None:
+        found = desk.people.create()
+        response.set_cookie(PERSON_COOKIE, desk.people.cookie(found), max_age=10 * 365 * 86400, httponly=True, samesite="lax", path="/")
+    return found
 
 
 def person(request: Request, response: Response, desk: DeskDep) -> PersonRow:
-    """The person of the cookie; at the first call a new one with a made-up name, and the cookie is set."""
-    found = known_person(request, desk)
+    """Who is asking, in their workspace.
+
+    Raises:
+        SignInNeeded, Forbidden: nobody, or somebody without a workspace (team mode).
+    """
+    if not desk.settings.team:
+        return given_person(request, response, desk)
+    found = person_of(desk, request.scope)
+    if found is not None:
+        return found
+    account(request, desk)
+    raise Forbidden("You are in no workspace. Ask an admin for an invitation.", field="X-Workspace")
+
+
+def viewer(request: Request, desk: DeskDep) -> PersonRow:
+    """Who is reading. A browser profile of single-user mode that has no cookie yet is nobody in the workspace ``main``."""
+    return person_of(desk, request.scope) or (OUTSIDER if desk.settings.team else ANYBODY)
+
+
+def team(desk: DeskDep) -> Desk:
+    """The desk, in team mode.
+
+    Raises:
+        Conflict: in single-user mode there are no accounts.
+    """
+    if not desk.settings.team:
+        raise Conflict("This server runs in single-user mode, without accounts. `microtome serve --mode team` starts it with them.")
+    return desk
+
+
+Team = Annotated[Desk, Depends(team)]
+
+
+def account(request: Request, desk: Team) -> Signed:
+    """The account that is signed in.
+
+    Raises:
+        SignInNeeded: nobody is.
+    """
+    found = signed(desk, request.scope)
     if found is None:
-        found = desk.people.create()
-        response.set_cookie(COOKIE, desk.people.cookie(found), max_age=10 * 365 * 86400, httponly=True, samesite="lax", path="/")
+        raise SignInNeeded("Sign in first. POST /api/v1/session signs in.")
     return found
 
 
 MaybePerson = Annotated[PersonRow | None, Depends(known_person)]
 Me = Annotated[PersonRow, Depends(person)]
+Viewer = Annotated[PersonRow, Depends(viewer)]
+Account = Annotated[Signed, Depends(account)]
 
 Slug = Annotated[str, Path(min_length=1, max_length=64)]
 Id = Annotated[str, Path(min_length=1, max_length=64)]

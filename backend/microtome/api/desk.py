@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from microtome.api.browse.cache import BrowseCache
+from microtome.api.limits import Limits
 from microtome.api.stream import Broadcast
+from microtome.collab.accounts import Accounts
 from microtome.collab.annotations import Annotations
 from microtome.collab.people import People
 from microtome.collab.saved import Selections, Shares
@@ -22,6 +24,8 @@ class Desk:
     engine: Engine
     store: Store
     people: People
+    accounts: Accounts
+    limits: Limits
     annotations: Annotations
     selections: Selections
     shares: Shares
@@ -51,6 +55,8 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         engine=engine,
         store=store,
         people=people,
+        accounts=Accounts(store, people.key, settings.session_hours),
+        limits=Limits({"reads": settings.reads_per_minute, "writes": settings.writes_per_minute, "runs": settings.runs_per_minute}),
         annotations=Annotations(store, people, engine.events),
         selections=Selections(store, people),
         shares=Shares(store, people),

@@ -15,11 +15,11 @@ import anyio
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from starlette.datastructures import Headers
-from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microtome.api.desk import Desk
 from microtome.api.problems import document, from_error, problem_response
+from microtome.api.who import person_of, signed, wanted_workspace
 from microtome.core.errors import TooLarge
 from microtome.core.keys import sha256
 from microtome.store import tables as t
@@ -27,7 +27,10 @@ from microtome.store import tables as t
 WRITES = {"POST", "PATCH", "PUT", "DELETE"}
 KEEP_SECONDS = 86_400
 WAIT_SECONDS = 30.0
-COOKIE = "microtome_person"
+#: Answers that say nothing of the write itself: sign in, or wait, and the same key works.
+REFUSED = (401, 403, 429)
+#: In team mode their answers hold secrets that are shown once, so they are not kept.
+SECRET = ("/api/v1/session", "/api/v1/tokens", "/api/v1/invitations", "/api/v1/members")
 KEPT_HEADERS = (b"content-type", b"etag", b"location")
 
 
@@ -58,8 +61,10 @@ class Idempotency:
                 scope, receive, send
             )
             return
-        person = self.desk.people.from_cookie(cookie_parser(headers.get("cookie", "")).get(COOKIE))
-        key = sha256(f"{person.id if person else 'anybody'}\n{token}".encode())
+        if self.desk.settings.team and scope["path"].startswith(SECRET):
+            await self.app(scope, replay, send)
+            return
+        key = sha256(f"{await anyio.to_thread.run_sync(self._owner, scope)}\n{token}".encode())
         # a multipart boundary differs from one sending to the next, so its body cannot be compared
         comparable = b"" if headers.get("content-type", "").startswith("multipart/") else body
         request = sha256(f"{scope['method']} {scope['path']}\n".encode() + comparable)
@@ -89,6 +94,14 @@ class Idempotency:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._end, key, status, kept, b"".join(chunks))
 
+    def _owner(self, scope: Scope) -> str:
+        """Whose key it is. In team mode workspaces are apart too, and a token's answers are not a session's."""
+        if not self.desk.settings.team:
+            person = person_of(self.desk, scope)
+            return person.id if person else "anybody"
+        who = signed(self.desk, scope)
+        return f"{who.id} {who.scope} {wanted_workspace(scope)}" if who else "anybody"
+
     def _begin(self, key: str, request: str) -> bool:
         """True if this is the first one."""
         at = time.time()
@@ -106,7 +119,7 @@ class Idempotency:
     def _end(self, key: str, status: int, headers: Any, body: bytes) -> None:
         mine = t.idempotency.c.key == key
         with self.store.write() as connection:
-            if status >= 500:
+            if status >= 500 or status in REFUSED:
                 connection.execute(delete(t.idempotency).where(mine))
             else:
                 connection.execute(update(t.idempotency).where(mine).values(status=status, headers=headers, body=body))

@@ -71,7 +71,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(MicrotomeError)
     def ours(request: Request, error: MicrotomeError) -> Response:
-        return problem_response(from_error(error))
+        return problem_response(from_error(error), error.headers)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:

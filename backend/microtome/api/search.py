@@ -9,6 +9,7 @@ import numpy as np
 
 from microtome.api.browse import atlas as atlases
 from microtome.api.desk import Desk
+from microtome.collab.people import PersonRow
 
 LIMIT = 40
 EACH = 10
@@ -18,7 +19,7 @@ def hit(type: str, title: str, detail: str, layer: str | None = None, unit: int 
     return {"type": type, "title": title, "detail": detail, "layer": layer, "unit": unit, "slug": slug}
 
 
-def search_all(desk: Desk, text: str, model: str | None, probe: str | None) -> list[dict[str, Any]]:
+def search_all(desk: Desk, me: PersonRow, text: str, model: str | None, probe: str | None) -> list[dict[str, Any]]:
     """Hits that hold all words of ``text``; units and concepts of the dissection at hand first."""
     words = text.lower().split()[:10]
     if not words:
@@ -31,7 +32,7 @@ def search_all(desk: Desk, text: str, model: str | None, probe: str | None) -> l
     found: list[dict[str, Any]] = []
     if model is not None and probe is not None:
         found += _units(desk, words, model, probe)
-    rows = desk.annotations.page(model, None, None, None, None, 500)["items"]
+    rows = desk.annotations.page(me, model, None, None, None, None, 500)["items"]
     notes = [a for a in rows if holds(a["body"], f"{a['layer']}/{a['unit']}")]
     for a in notes[:EACH]:
         found.append(hit("note", a["body"][:120], f"{a['author']['name']} on {a['layer']}/{a['unit']}", a["layer"], a["unit"], a["model"]))

@@ -3,6 +3,7 @@
 In single-user mode the server trusts whoever reaches it on loopback, so what must be kept out is a web page of somebody
 else's in the same browser: a foreign ``Host`` (DNS rebinding), a foreign ``Origin``, and forms, which cannot send
 ``X-Microtome: 1``. A program that is no browser sends no ``Origin`` and no ``Sec-Fetch-Site`` and is let through.
+In team mode the same holds, and ``api.policy`` asks who it is behind this gate.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
 
 
@@ -51,6 +53,10 @@ class Gate:
         self.hosts = LOOPBACK | {h.lower() for h in settings.allowed_hosts}
         if settings.host not in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
             self.hosts.add(settings.host.lower())
+        public = urlsplit(settings.public_url or "")
+        self.public = public.netloc.lower()
+        if public.hostname:
+            self.hosts.add(public.hostname.lower())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,6 +70,8 @@ class Gate:
                 out = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     out.setdefault(name, value)
+                if self.settings.secure:
+                    out.setdefault("Strict-Transport-Security", "max-age=31536000")
                 if give_cookie:
                     out.append("set-cookie", f"{TOKEN_COOKIE}={self.token}; HttpOnly; SameSite=Lax; Path=/")
             await send(message)
@@ -102,7 +110,7 @@ class Gate:
             )  # fmt: skip
         if scope["method"] in WRITES:
             origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-            foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+            foreign = origin is not None and urlsplit(origin).netloc.lower() not in {host.lower(), self.public} - {""}
             if foreign or site in ("cross-site", "same-site"):
                 return document(
                     403, "forbidden", "This is not allowed here",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, false, select
 
 from microtome.api.desk import Desk
-from microtome.collab.people import PersonRow
+from microtome.collab.people import MAIN, PersonRow
 from microtome.core.errors import InvalidInput
+from microtome.store import tables as t
 
 
 def person_shape(person: PersonRow) -> dict[str, str]:
@@ -48,6 +49,24 @@ def run_page(desk: Desk, state: str | None, model: str | None, method: str | Non
         "items": run_shapes(desk, rows[:limit]) if rows else [],
         "next": str(rows[limit - 1].seq) if len(rows) > limit else None,
     }
+
+
+def audit_page(desk: Desk, me: PersonRow, cursor: str | None, limit: int) -> dict[str, Any]:
+    """Lines of the workspace; with those of the installation in the first one."""
+    before, c = number_cursor(cursor), t.audit.c
+    query = select(t.audit).order_by(c.id.desc()).limit(limit + 1)
+    query = query.where((c.workspace_id == me.workspace) | (c.workspace_id.is_(None) if me.workspace == MAIN else false()))
+    if before is not None:
+        query = query.where(c.id < before)
+    with desk.store.read() as connection:
+        rows = connection.execute(query).all()
+    people = desk.people.many({row.person_id for row in rows if row.person_id is not None})
+    items = []
+    for row in rows[:limit]:
+        person = people.get(row.person_id)
+        line = {"id": row.id, "at": row.at, "action": row.action, "subject": row.subject, "workspace": row.workspace_id}
+        items.append(line | {"person": person.shape() if person is not None else None})
+    return {"items": items, "next": str(rows[limit - 1].id) if len(rows) > limit else None}
 
 
 def number_cursor(cursor: str | None) -> int | None:

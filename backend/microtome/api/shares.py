@@ -18,7 +18,7 @@ from microtome.store import tables as t
 from microtome.store.results import IMPORTED
 
 
-def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None) -> dict[str, Any]:
+def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None, visibility: str = "link") -> dict[str, Any]:
     """Save the view with the keys of the results that it shows, and pin those.
 
     Raises:
@@ -53,7 +53,7 @@ def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None) -> di
             frozen["methods"][row.method] = row.version
         frozen["software"] = {**frozen["software"], **row.provenance.get("software", {})}
     frozen["keys"] = keys
-    row = desk.shares.create(me, state.model_dump(mode="json"), frozen, keys, token)
+    row = desk.shares.create(me, state.model_dump(mode="json"), frozen, keys, token, visibility)
     return _share(desk, row)
 
 
@@ -120,12 +120,12 @@ def _software() -> dict[str, str]:
 def _share(desk: Desk, row: Row[Any]) -> dict[str, Any]:
     author = desk.people.find(row.person_id)
     assert author is not None
-    return {"id": row.id, "url": f"/s/{row.id}", "created": row.created, "author": author.shape()}
+    return {"id": row.id, "url": f"/s/{row.id}", "created": row.created, "author": author.shape(), "visibility": row.visibility}
 
 
-def shared_view(desk: Desk, id: str) -> dict[str, Any]:
+def shared_view(desk: Desk, me: PersonRow | None, id: str) -> dict[str, Any]:
     """The document of ``GET /shares/{id}``."""
-    row = desk.shares.get(id)
+    row = desk.shares.shown_to(me, id)
     frozen = row.frozen
     stored = desk.engine.results.stored(frozen["keys"])
     names = ("keys", "model_hash", "probe_hash", "methods", "software")

@@ -9,6 +9,7 @@ from sqlalchemy import Row, select
 
 from microtome.api.browse import atlas as atlases
 from microtome.api.desk import Desk
+from microtome.collab.people import PersonRow
 from microtome.store import tables as t
 from microtome.store.sources import Type
 
@@ -21,15 +22,15 @@ def looked_at(desk: Desk, type: Type, row: Row[Any]) -> tuple[str, str | None]:
     return state, problem
 
 
-def model_shapes(desk: Desk) -> list[dict[str, Any]]:
-    return [_model(desk, row) for row in desk.engine.sources.all("model")]
+def model_shapes(desk: Desk, me: PersonRow) -> list[dict[str, Any]]:
+    return [_model(desk, me, row) for row in desk.engine.sources.all("model")]
 
 
-def model_detail(desk: Desk, slug: str) -> dict[str, Any]:
+def model_detail(desk: Desk, me: PersonRow, slug: str) -> dict[str, Any]:
     row = desk.engine.sources.get("model", slug)
     about = row.description
     layers = [layer_shape(la) for la in desk.engine.sources.layers(row.id)]
-    return _model(desk, row) | {
+    return _model(desk, me, row) | {
         "layers": layers, "class_names": about["class_names"], "config": about.get("config") or {}, "card": about.get("card"),
     }  # fmt: skip
 
@@ -41,18 +42,18 @@ def layer_shape(row: Row[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _model(desk: Desk, row: Row[Any]) -> dict[str, Any]:
+def _model(desk: Desk, me: PersonRow, row: Row[Any]) -> dict[str, Any]:
     state, problem = looked_at(desk, "model", row)
     about = row.description
     return {
         "slug": row.slug, "source": row.source, "family": about["family"], "hash": row.hash, "state": state, "problem": problem,
         "parameters": about["parameters"], "units": about["units"], "input": about["input"],
         "classes": len(about["class_names"]), "bytes": about["bytes"], "added": row.added,
-        "builtin": row.source.startswith("builtin:"), "dissection": _dissection(desk, row),
+        "builtin": row.source.startswith("builtin:"), "dissection": _dissection(desk, me, row),
     }  # fmt: skip
 
 
-def _dissection(desk: Desk, row: Row[Any]) -> dict[str, Any] | None:
+def _dissection(desk: Desk, me: PersonRow, row: Row[Any]) -> dict[str, Any] | None:
     """What Home shows: the newest dissection of the model, or the one under way."""
     probe = _dissected_on(desk, row)
     if probe is None:
@@ -73,7 +74,7 @@ def _dissection(desk: Desk, row: Row[Any]) -> dict[str, Any] | None:
                 }
             )
     state = {"partial": "current"}.get(found.state, found.state)
-    labelled = len({(a.layer, a.unit) for a in desk.annotations.of_units(row.slug) if a.kind == "label"})
+    labelled = len({(a.layer, a.unit) for a in desk.annotations.of_units(me, row.slug) if a.kind == "label"})
     run = found.run.id if found.run is not None else None
     return {"probe": probe, "state": state, "run": run, "layers": layers, "labelled": labelled}
 

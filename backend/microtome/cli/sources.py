@@ -9,6 +9,7 @@ import typer
 from microtome.api.desk import Desk, open_desk
 from microtome.api.sources import model_detail, model_shapes, probe_detail, probe_shapes
 from microtome.cli.output import print_json, print_table, show_progress, size
+from microtome.collab.people import ANYBODY
 from microtome.core.errors import InvalidInput
 from microtome.core.settings import settings
 from microtome.engine import Engine
@@ -36,7 +37,7 @@ def _add(type: Literal["model", "probe"], source: str, name: str | None, json: b
     if run.state != "done":
         raise InvalidInput((run.error or {}).get("detail", f"{source} could not be read."))
     slug = desk.engine.sources.get(type, source).slug
-    detail = (model_detail if type == "model" else probe_detail)(desk, slug)
+    detail = model_detail(desk, ANYBODY, slug) if type == "model" else probe_detail(desk, slug)
     if json:
         print_json(detail)
     elif type == "model":
@@ -72,7 +73,7 @@ def list_models(json: Json = False) -> None:
         "weights": lambda m: m["hash"][:7], "size": lambda m: size(m["bytes"]), "state": lambda m: m["state"],
         "source": lambda m: m["source"],
     }  # fmt: skip
-    _list(model_shapes(_desk()), json, columns)
+    _list(model_shapes(_desk(), ANYBODY), json, columns)
 
 
 @models_app.command("remove")

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, case, func, select
 
+from microtome.collab.access import changed_by, seen_by, visible_to
 from microtome.collab.people import People, PersonRow
 from microtome.collab.revisions import Revised, authorship, id_for, mark_of, match, named
 from microtome.core.errors import Conflict, InvalidInput, NotFound
@@ -27,7 +28,10 @@ class Annotations:
         self.store, self.people, self.events = store, people, events
         self.sources = SourceRepository(store)
 
-    def create(self, me: PersonRow, *, kind: str, model: str, layer: str, unit: int, body: str, token: str | None = None) -> dict[str, Any]:
+    def create(
+        self, me: PersonRow, *, kind: str, model: str, layer: str, unit: int, body: str, visibility: str = "workspace",
+        token: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """
         Raises:
             NotFound, InvalidInput: no such model, layer or unit.
@@ -48,9 +52,10 @@ class Annotations:
                 return _shape(connection, there)
             values = {
                 "kind": kind, "model": row.slug, "model_hash": row.hash, "layer": found.name, "unit": unit, "body": text, "machine": False,
+                "workspace_id": me.workspace, "visibility": visibility,
             }  # fmt: skip
             made = ANNOTATION.add(connection, me, id, values, token=mark_of(me, token))
-            audit(connection, me.id, kind, f"{row.slug}/{found.name}/{unit}")
+            audit(connection, me.id, kind, f"{row.slug}/{found.name}/{unit}", me.workspace)
             return self._told(connection, made)
 
     def change(
@@ -62,7 +67,7 @@ class Annotations:
             PreconditionRequired: without ``If-Match``. StaleVersion: somebody was faster; ``current`` is what is there now.
         """
         with self.store.write() as connection:
-            row = ANNOTATION.find(connection, id, lock=True)
+            row = self._mine(connection, me, id)
             if ANNOTATION.written(connection, id, mark_of(me, token)):
                 return _shape(connection, row)
             match(row, if_match, lambda: _shape(connection, row))
@@ -75,24 +80,26 @@ class Annotations:
     def restore(self, me: PersonRow, id: str, if_match: str | None, revision: int, token: str | None = None) -> dict[str, Any]:
         """A new revision with the text of an old one."""
         with self.store.write() as connection:
-            row = ANNOTATION.find(connection, id, lock=True)
+            row = self._mine(connection, me, id)
             if ANNOTATION.written(connection, id, mark_of(me, token)):
                 return _shape(connection, row)
             match(row, if_match, lambda: _shape(connection, row))
             old = ANNOTATION.revision(connection, row, revision)
             return self._told(connection, ANNOTATION.revise(connection, me, row, {"body": old.body}, token=mark_of(me, token)))
 
-    def history(self, id: str) -> list[dict[str, Any]]:
+    def history(self, me: PersonRow, id: str) -> list[dict[str, Any]]:
         with self.store.read() as connection:
+            seen_by(me, ANNOTATION.find(connection, id), "annotation")
             rows = ANNOTATION.history(connection, id)
             people = named(connection, (r.person_id for r in rows))
         return [{"revision": r.revision, "body": r.body, "deleted": r.deleted, "author": people[r.person_id], "at": r.at} for r in rows]
 
     def page(
-        self, model: str | None, layer: str | None, unit: int | None, kind: str | None, cursor: str | None, limit: int
+        self, me: PersonRow, model: str | None, layer: str | None, unit: int | None, kind: str | None, cursor: str | None, limit: int
     ) -> dict[str, Any]:
-        """Newest first, without deleted ones."""
-        query = select(t.annotation).where(t.annotation.c.deleted.is_(False)).order_by(t.annotation.c.seq.desc())
+        """Newest first, without deleted ones, as far as ``me`` may see them."""
+        query = select(t.annotation).where(t.annotation.c.deleted.is_(False), visible_to(me, t.annotation))
+        query = query.order_by(t.annotation.c.seq.desc())
         wanted = (
             (t.annotation.c.model, model),
             (t.annotation.c.layer, layer),
@@ -111,26 +118,38 @@ class Annotations:
         more = rows[limit - 1].seq if len(rows) > limit else None
         return {"items": self.shapes(rows[:limit]), "next": None if more is None else str(more)}
 
-    def of_units(self, model: str) -> Sequence[Row[Any]]:
-        """All living annotations of a model, for the columns of Browse."""
-        query = select(t.annotation).where(t.annotation.c.model == model, t.annotation.c.deleted.is_(False))
+    def of_units(self, me: PersonRow, model: str) -> Sequence[Row[Any]]:
+        """All living annotations of a model that ``me`` may see, for the columns of Browse."""
+        query = select(t.annotation).where(t.annotation.c.model == model, t.annotation.c.deleted.is_(False), visible_to(me, t.annotation))
         with self.store.read() as connection:
             return connection.execute(query.order_by(t.annotation.c.seq)).all()
 
-    def stamp(self, model: str) -> tuple[int, str]:
-        """Changes whenever an annotation of the model does."""
-        query = select(func.coalesce(func.sum(t.annotation.c.revision), 0), func.coalesce(func.max(t.annotation.c.changed), ""))
+    def stamp(self, me: PersonRow, model: str) -> tuple[str, str, int, str]:
+        """Changes whenever an annotation of the model does that ``me`` may see; the same for people who see the same."""
+        c = t.annotation.c
+        query = select(
+            func.coalesce(func.sum(c.revision), 0),
+            func.coalesce(func.max(c.changed), ""),
+            func.coalesce(func.sum(case((c.visibility == "private", 1), else_=0)), 0),
+        ).where(c.model == model, visible_to(me, t.annotation))
         with self.store.read() as connection:
-            total, newest = connection.execute(query.where(t.annotation.c.model == model)).one()
-        return int(total), str(newest)
+            total, newest, private = connection.execute(query).one()
+        return me.workspace, me.id if private else "", int(total), str(newest)
 
     def shapes(self, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
         with self.store.read() as connection:
             return _shapes(connection, rows)
 
+    def _mine(self, connection: Connection, me: PersonRow, id: str) -> Row[Any]:
+        """The annotation, locked, if ``me`` may change it."""
+        row = ANNOTATION.find(connection, id, lock=True)
+        changed_by(me, row, row.author_id, "annotation")
+        return row
+
     def _told(self, connection: Connection, row: Row[Any]) -> dict[str, Any]:
         shape = _shape(connection, row)
-        self.events.add("annotation", shape, connection)
+        only = row.author_id if row.visibility == "private" else None
+        self.events.add("annotation", shape, connection, workspace=row.workspace_id, person=only)
         return shape
 
 
@@ -149,5 +168,5 @@ def _shape(connection: Connection, row: Row[Any]) -> dict[str, Any]:
 
 def _shapes(connection: Connection, rows: Sequence[Row[Any]]) -> list[dict[str, Any]]:
     people = named(connection, [id for row in rows for id in (row.author_id, row.changed_by_id)])
-    names = ("id", "kind", "model", "model_hash", "layer", "unit", "body", "machine")
+    names = ("id", "kind", "model", "model_hash", "layer", "unit", "body", "machine", "visibility")
     return [{name: getattr(row, name) for name in names} | authorship(row, people) for row in rows]

@@ -1,12 +1,12 @@
-"""People: one per browser profile, by a signed cookie. A new one gets a made-up name that can be changed."""
+"""People. In single-user mode one per browser profile, by a signed cookie; a new one gets a made-up name that can be changed."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy import insert, select, update
@@ -56,6 +56,12 @@ class PersonRow:
         return {"id": self.id, "name": self.name, "initials": self.initials}
 
 
+#: Whoever reads on the command line, or in single-user mode before there is a cookie.
+ANYBODY = PersonRow("", "")
+#: Whoever reads by a share link in team mode: in no workspace.
+OUTSIDER = PersonRow("", "", "viewer", "")
+
+
 def secret(data_dir: Path) -> str:
     """The key that cookies are signed with, made once, readable by the owner only."""
     path = data_dir / "secret"
@@ -75,7 +81,8 @@ class People:
     def __init__(self, store: Store) -> None:
         self.store = store
         store.data_dir.mkdir(parents=True, exist_ok=True)
-        self._signer = URLSafeSerializer(secret(store.data_dir), salt="person")
+        self.key = secret(store.data_dir)
+        self._signer = URLSafeSerializer(self.key, salt="person")
 
     def cookie(self, person: PersonRow) -> str:
         value = self._signer.dumps(person.id)
@@ -102,6 +109,13 @@ class People:
             rows = connection.execute(select(t.person).where(t.person.c.id.in_(ids)))
             return {row.id: PersonRow(row.id, row.name) for row in rows}
 
+    def everybody(self) -> list[dict[str, Any]]:
+        """The members of single-user mode: whoever opened the page once, the latest first."""
+        query = select(t.person).where(t.person.c.state == "active").order_by(t.person.c.created.desc(), t.person.c.id).limit(500)
+        with self.store.read() as connection:
+            rows = connection.execute(query).all()
+        return [{"person": PersonRow(r.id, r.name).shape(), "role": "admin", "since": r.created, "email": None} for r in rows]
+
     def create(self, name: str | None = None) -> PersonRow:
         person = PersonRow(secrets.token_hex(8), name or f"{secrets.choice(_QUALITIES)} {secrets.choice(_CREATURES)}")
         with self.store.write() as connection:
@@ -109,10 +123,19 @@ class People:
         return person
 
     def rename(self, person: PersonRow, name: str) -> PersonRow:
-        plain = " ".join(name.split())
-        if not plain or not plain.isprintable():
-            raise InvalidInput("A name needs at least one visible letter and no control characters.", field="name")
+        plain = plain_name(name)
         with self.store.write() as connection:
             connection.execute(update(t.person).where(t.person.c.id == person.id).values(name=plain))
             audit(connection, person.id, "rename", plain)
-        return PersonRow(person.id, plain)
+        return replace(person, name=plain)
+
+
+def plain_name(name: str) -> str:
+    """
+    Raises:
+        InvalidInput: nothing of it is visible, or it is too long.
+    """
+    plain = " ".join(name.split())
+    if not plain or not plain.isprintable() or len(plain) > 60:
+        raise InvalidInput("A name has 1 to 60 visible characters and no control characters.", field="name")
+    return plain

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
+from microtome.collab.access import changed_by, visible_to
 from microtome.collab.people import People, PersonRow
 from microtome.collab.revisions import id_for
 from microtome.core.errors import NotFound
@@ -18,6 +19,8 @@ from microtome.store.events import audit
 from microtome.store.sources import SourceRepository
 from microtome.store.times import now
 
+_NO_SHARE = "There is no such share link. Check that it was copied whole."
+
 
 class Selections:
     """Selections with a name."""
@@ -25,8 +28,9 @@ class Selections:
     def __init__(self, store: Store, people: People) -> None:
         self.store, self.people, self.sources = store, people, SourceRepository(store)
 
-    def list(self, model: str | None) -> list[dict[str, Any]]:
-        query = select(t.selection).where(t.selection.c.deleted.is_(False)).order_by(t.selection.c.created.desc()).limit(500)
+    def list(self, me: PersonRow, model: str | None) -> list[dict[str, Any]]:
+        mine = visible_to(me, t.selection)
+        query = select(t.selection).where(t.selection.c.deleted.is_(False), mine).order_by(t.selection.c.created.desc()).limit(500)
         if model is not None:
             query = query.where(t.selection.c.model == model)
         with self.store.read() as connection:
@@ -34,37 +38,45 @@ class Selections:
         people = self.people.many({r.person_id for r in rows})
         return [self._shape(row, people[row.person_id]) for row in rows]
 
-    def create(self, me: PersonRow, name: str, model: str, probe: str, selection: Mapping[str, Any], token: str | None) -> dict[str, Any]:
+    def create(
+        self, me: PersonRow, name: str, model: str, probe: str, selection: Mapping[str, Any], token: str | None,
+        visibility: str = "workspace",
+    ) -> dict[str, Any]:  # fmt: skip
         self.sources.get("model", model)
         self.sources.get("probe", probe)
         id = id_for(me, token)
         row = {
             "id": id, "name": name, "model": model, "probe": probe, "selection": dict(selection), "person_id": me.id,
-            "created": now(), "deleted": False,
+            "created": now(), "deleted": False, "workspace_id": me.workspace, "visibility": visibility,
         }  # fmt: skip
         with self.store.write() as connection:
             connection.execute(insert_ignore(connection, t.selection), row)
-            audit(connection, me.id, "save-selection", name)
-        return self._get(id)
+            audit(connection, me.id, "save-selection", name, me.workspace)
+        return self._shape_of(self._get(me, id))
 
     def delete(self, me: PersonRow, id: str) -> dict[str, Any]:
-        shape = self._get(id)
+        row = self._get(me, id)
+        changed_by(me, row, row.person_id, "saved selection")
         with self.store.write() as connection:
             connection.execute(update(t.selection).where(t.selection.c.id == id).values(deleted=True))
-            audit(connection, me.id, "delete-selection", shape["name"])
-        return shape
+            audit(connection, me.id, "delete-selection", row.name, me.workspace)
+        return self._shape_of(row)
 
-    def _get(self, id: str) -> dict[str, Any]:
+    def _get(self, me: PersonRow, id: str) -> Row[Any]:
         with self.store.read() as connection:
-            row = connection.execute(select(t.selection).where(t.selection.c.id == id, t.selection.c.deleted.is_(False))).first()
+            mine = (t.selection.c.id == id) & t.selection.c.deleted.is_(False) & visible_to(me, t.selection)
+            row = connection.execute(select(t.selection).where(mine)).first()
         if row is None:
             raise NotFound(f"There is no saved selection '{id[:64]}'. GET /api/v1/selections lists them.", field="id")
+        return row
+
+    def _shape_of(self, row: Row[Any]) -> dict[str, Any]:
         person = self.people.find(row.person_id)
         assert person is not None
         return self._shape(row, person)
 
     def _shape(self, row: Row[Any], person: PersonRow) -> dict[str, Any]:
-        names = ("id", "name", "model", "probe", "selection", "created")
+        names = ("id", "name", "model", "probe", "selection", "created", "visibility")
         return {name: getattr(row, name) for name in names} | {"author": person.shape()}
 
 
@@ -75,31 +87,53 @@ class Shares:
         self.store, self.people = store, people
 
     def create(
-        self, me: PersonRow, state: Mapping[str, Any], frozen: Mapping[str, Any], keys: Sequence[str], token: str | None
-    ) -> Row[Any]:
+        self, me: PersonRow, state: Mapping[str, Any], frozen: Mapping[str, Any], keys: Sequence[str], token: str | None,
+        visibility: str = "link",
+    ) -> Row[Any]:  # fmt: skip
         """Write the share and pin ``keys``, in one transaction."""
         # an id made from the client's key would be guessable by whoever knows the key, so the secret goes in too
         id = id_for(me, f"{token}\n{self.people.cookie(me)}") if token is not None else secrets.token_urlsafe(15)
         row = {"id": id, "state": dict(state), "frozen": dict(frozen), "person_id": me.id, "created": now()}
+        row |= {"workspace_id": me.workspace, "visibility": visibility}
         with self.store.write(lock="blobs") as connection:
             connection.execute(insert_ignore(connection, t.share), row)
             if keys:
                 pins = [{"share_id": id, "key": key} for key in keys]
                 connection.execute(insert_ignore(connection, t.share_result), pins)
-            audit(connection, me.id, "share", id[:8])
+            audit(connection, me.id, "share", id[:8], me.workspace)
         return self.get(id)
 
     def get(self, id: str) -> Row[Any]:
         with self.store.read() as connection:
             row = connection.execute(select(t.share).where(t.share.c.id == id)).one_or_none()
         if row is None:
-            raise NotFound("There is no such share link. Check that it was copied whole.", field="id")
+            raise NotFound(_NO_SHARE, field="id")
         if row.revoked is not None:
             raise NotFound(f"This share link was revoked on {row.revoked[:10]}.", field="id")
         return row
 
+    def shown_to(self, me: PersonRow | None, id: str) -> Row[Any]:
+        """The share, if ``me`` may open it: with the link, anybody; else people of its workspace, or its author alone.
+
+        Raises:
+            NotFound: it is not for ``me``, was revoked, or never was.
+        """
+        row = self.get(id)
+        inside = me is not None and me.workspace == row.workspace_id
+        own = me is not None and me.id == row.person_id
+        if row.visibility == "link" or own or (inside and row.visibility != "private"):
+            return row
+        raise NotFound(_NO_SHARE, field="id")
+
     def revoke(self, me: PersonRow, id: str) -> None:
-        self.get(id)
+        """
+        Raises:
+            NotFound: it is in another workspace, or private. Forbidden: it is somebody else's, and ``me`` is no editor.
+        """
+        row = self.get(id)
+        if row.workspace_id != me.workspace or (row.visibility == "private" and row.person_id != me.id):
+            raise NotFound(_NO_SHARE, field="id")
+        changed_by(me, row, row.person_id, "share link")
         with self.store.write() as connection:
             connection.execute(update(t.share).where(t.share.c.id == id).values(revoked=now()))
-            audit(connection, me.id, "revoke", id[:8])
+            audit(connection, me.id, "revoke", id[:8], me.workspace)

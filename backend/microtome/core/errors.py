@@ -6,6 +6,8 @@ the command line into one line on standard error; a traceback is never part of e
 
 from __future__ import annotations
 
+import math
+
 
 class MicrotomeError(Exception):
     """Base of all errors that are meant for people.
@@ -23,6 +25,11 @@ class MicrotomeError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.field = field
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """HTTP headers that belong to the answer."""
+        return {}
 
 
 class InvalidInput(MicrotomeError):
@@ -57,6 +64,28 @@ class TooLarge(MicrotomeError):
 
 class UnsupportedMedia(MicrotomeError):
     status, code, title = 415, "unsupported-media", "The file is not of a kind that can be read"
+
+
+class SignInNeeded(MicrotomeError):
+    status, code, title = 401, "unauthorized", "Sign in first"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": 'Bearer realm="microtome"'}
+
+
+class TooManyRequests(MicrotomeError):
+    """``after`` is in seconds, at least one."""
+
+    status, code, title = 429, "too-many-requests", "Too many requests"
+
+    def __init__(self, detail: str, *, after: float, field: str | None = None) -> None:
+        super().__init__(detail, field=field)
+        self.after = max(1, math.ceil(after))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.after)}
 
 
 class Forbidden(MicrotomeError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -27,6 +28,31 @@ class Settings(BaseSettings):
         default_factory=list,
         description="Folders from which models and probe sets may be added through the web; the data folder's "
         "'import' folder, the home folder and the folder the server was started in if left out.",
+    )
+    mode: Literal["single-user", "team"] = Field(
+        "single-user", description="single-user: this machine only, no sign-in. team: everybody signs in (docs/team.md)."
+    )
+    public_url: str | None = Field(
+        None,
+        max_length=300,
+        description="Address at which people reach this server, as https://lab.example.org: in links; https makes cookies Secure.",
+    )
+    behind_proxy: bool = Field(False, description="A proxy of ours is in front: the last address of X-Forwarded-For is the client's.")
+    session_hours: int = Field(336, ge=1, le=8760, description="Longest time that somebody stays signed in; three days unused end it too.")
+    reads_per_minute: int = Field(3000, ge=0, description="Reads of one person in a minute in team mode, for each server process; 0: any.")
+    writes_per_minute: int = Field(600, ge=0, description="The same of writes.")
+    runs_per_minute: int = Field(120, ge=0, description="The same of runs, uploads and added sources.")
+    oidc_issuer: str | None = Field(
+        None, max_length=300, description="OpenID provider to sign in at, as https://sso.example.org/realms/lab."
+    )
+    oidc_client_id: str | None = Field(None, max_length=200, description="Name of this server at the provider.")
+    oidc_client_secret: SecretStr | None = Field(None, description="Secret of this server at the provider; none for a public client.")
+    oidc_name: str = Field("Single sign-on", max_length=40, description="What the button to sign in there says.")
+    oidc_domains: list[str] = Field(
+        default_factory=list, description="Domains of verified e-mail addresses that may join without an invitation."
+    )
+    oidc_role: Literal["viewer", "annotator", "editor"] = Field(
+        "annotator", description="Role in the workspace main of people who join by their domain."
     )
     device: str = Field("auto", description="Torch device of the worker: auto, cpu, cuda, cuda:0, mps.")
     threads: int = Field(0, ge=0, le=512, description="Threads of the worker; 0 takes all cores.")
@@ -59,6 +85,25 @@ class Settings(BaseSettings):
     max_units: int = Field(1_000_000, ge=1, description="Most units of one model.")
     run_seconds: int = Field(24 * 3600, ge=1, description="Longest run.")
     static_dir: Path | None = Field(None, description="Folder of the built frontend; the packaged one if left out.")
+
+    @field_validator("public_url", "oidc_issuer")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+            raise ValueError(f"'{value[:100]}' is not an address as https://lab.example.org")
+        return value.rstrip("/")
+
+    @property
+    def team(self) -> bool:
+        return self.mode == "team"
+
+    @property
+    def secure(self) -> bool:
+        """True if browsers reach this server by https."""
+        return (self.public_url or "").startswith("https://")
 
     @property
     def database(self) -> str:

@@ -12,6 +12,7 @@ from microtome.api.browse.columns import Columns, LayerColumns
 from microtome.api.browse.filter import notes_of
 from microtome.api.browse.rows import shapes
 from microtome.api.desk import Desk
+from microtome.collab.people import PersonRow
 from microtome.results.iou import scores
 from microtome.store import tables as t
 
@@ -83,12 +84,12 @@ def _known(value: Any) -> float | None:
     return None if value != value else float(value)
 
 
-def unit(desk: Desk, found: AtlasState, layer_name: str, index: int, quantile: float | None) -> dict[str, Any]:
+def unit(desk: Desk, me: PersonRow, found: AtlasState, layer_name: str, index: int, quantile: float | None) -> dict[str, Any]:
     """The document of ``GET /units/{model}/{layer}/{unit}``."""
     columns = desk.browse.columns(found.keys)
     row = columns.row(layer_name, index)
     layer = columns.by_name[layer_name]
-    notes = notes_of(desk, found, columns)
+    notes = notes_of(desk, me, found, columns)
     histogram = None
     if columns.has(layer, "activation", "counts"):
         edges, counts = (np.asarray(columns.array(layer, "activation", name)[index]) for name in ("edges", "counts"))

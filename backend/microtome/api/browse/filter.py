@@ -12,6 +12,7 @@ import numpy.typing as npt
 from microtome.api.browse.atlas import AtlasState
 from microtome.api.browse.columns import Columns, Flags
 from microtome.api.desk import Desk
+from microtome.collab.people import PersonRow
 from microtome.core.selection import Brush, Range, Selection
 from microtome.results import Scatter
 
@@ -36,14 +37,14 @@ class Masks:
     brushed: Flags
 
 
-def notes_of(desk: Desk, found: AtlasState, columns: Columns) -> Notes:
-    """Annotations of the atlas' model, read again when one changes."""
-    stamp = desk.annotations.stamp(found.model)
-    return desk.browse.remember(("notes", found.model, found.keys, stamp), lambda: _notes(desk, found, columns, stamp), cap=8)
+def notes_of(desk: Desk, me: PersonRow, found: AtlasState, columns: Columns) -> Notes:
+    """Annotations of the atlas' model, as far as ``me`` may see them, read again when one changes."""
+    stamp = desk.annotations.stamp(me, found.model)
+    return desk.browse.remember(("notes", found.model, found.keys, stamp), lambda: _notes(desk, me, found, columns, stamp), cap=8)
 
 
-def _notes(desk: Desk, found: AtlasState, columns: Columns, stamp: Hashable) -> Notes:
-    rows = desk.annotations.of_units(found.model)
+def _notes(desk: Desk, me: PersonRow, found: AtlasState, columns: Columns, stamp: Hashable) -> Notes:
+    rows = desk.annotations.of_units(me, found.model)
     people = desk.people.many({row.author_id for row in rows})
     notes = Notes(labelled=np.zeros(columns.count, np.bool_), stamp=stamp)
     for row in rows:

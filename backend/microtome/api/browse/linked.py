@@ -15,15 +15,16 @@ from microtome.api.browse.filter import Masks, Notes, map_points, masks, notes_o
 from microtome.api.browse.rows import counts
 from microtome.api.desk import Desk
 from microtome.api.schemas.units import AggregateQuery
+from microtome.collab.people import PersonRow
 
 MAX_CONCEPTS = 5000  # rows of the concept list; the rest are counted
 
 
-def aggregate(desk: Desk, query: AggregateQuery) -> dict[str, Any]:
+def aggregate(desk: Desk, me: PersonRow, query: AggregateQuery) -> dict[str, Any]:
     """The document of ``POST /units/aggregate``."""
     found = atlases.find(desk, query.model, query.probe, query.share)
     columns = desk.browse.columns(found.keys)
-    notes = notes_of(desk, found, columns)
+    notes = notes_of(desk, me, found, columns)
     key = ("aggregate", found.keys, found.map_key, notes.stamp, query.selection.model_dump_json())
     return desk.browse.remember(key, lambda: _aggregate(desk, found, columns, notes, query), cap=64)
 

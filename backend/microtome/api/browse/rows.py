@@ -17,6 +17,7 @@ from microtome.api.browse.columns import Columns, Flags
 from microtome.api.browse.filter import Masks, Notes, masks, notes_of
 from microtome.api.desk import Desk
 from microtome.api.schemas.units import UnitsQuery
+from microtome.collab.people import PersonRow
 from microtome.core.errors import InvalidInput
 
 _NUMBERS = {"iou": "best_iou"}
@@ -25,11 +26,11 @@ _CSV_ROWS = 5000  # rows written between two yields
 Order = npt.NDArray[np.int32]
 
 
-def page(desk: Desk, query: UnitsQuery) -> dict[str, Any]:
+def page(desk: Desk, me: PersonRow, query: UnitsQuery) -> dict[str, Any]:
     """The document of ``POST /units/query``."""
     found = atlases.find(desk, query.model, query.probe, query.share)
     columns = desk.browse.columns(found.keys)
-    notes = notes_of(desk, found, columns)
+    notes = notes_of(desk, me, found, columns)
     chosen = masks(desk, found, columns, notes, query.selection)
     order, mask = _order(desk, found, columns, notes, query), _wanted(chosen, query)
     start, totals = _offset(query.cursor), counts(columns, chosen)
@@ -132,13 +133,13 @@ def shapes(found: AtlasState, columns: Columns, notes: Notes, chosen: Masks | No
     return out
 
 
-def csv_of(desk: Desk, query: UnitsQuery) -> Iterator[bytes]:
+def csv_of(desk: Desk, me: PersonRow, query: UnitsQuery) -> Iterator[bytes]:
     """Every row of the table in order, with where it comes from in the first columns, a few thousand at a time."""
     from microtome.api.results import safe_cell
 
     found = atlases.find(desk, query.model, query.probe, query.share)
     columns = desk.browse.columns(found.keys)
-    notes = notes_of(desk, found, columns)
+    notes = notes_of(desk, me, found, columns)
     order, mask = _order(desk, found, columns, notes, query), _wanted(masks(desk, found, columns, notes, query.selection), query)
     rows = order if mask is None else order[mask[order]]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from microtome.api.deps import Cursor, DeskDep, Id, Limit, Me, SlugQuery
+from microtome.api.deps import Cursor, DeskDep, Id, Limit, Me, SlugQuery, Viewer
+from microtome.api.revised import Match, idempotency_key, tagged
 from microtome.api.schemas.collab import (
     Annotation,
     AnnotationKind,
@@ -18,12 +19,12 @@ from microtome.api.schemas.collab import (
 )
 
 router = APIRouter(prefix="/annotations", tags=["annotations"])
-Match = Annotated[str | None, Header(alias="If-Match", description='The revision that was read, as "3".')]
 
 
 @router.get("", response_model=Annotations)
 def list_annotations(
     desk: DeskDep,
+    me: Viewer,
     model: SlugQuery | None = None,
     layer: Annotated[str | None, Query(max_length=200)] = None,
     unit: Annotated[int | None, Query(ge=0, le=2_000_000)] = None,
@@ -32,14 +33,14 @@ def list_annotations(
     limit: Limit = 100,
 ) -> dict[str, object]:
     """Annotations, newest first; deleted ones are left out."""
-    return desk.annotations.page(model, layer, unit, kind, cursor, limit)
+    return desk.annotations.page(me, model, layer, unit, kind, cursor, limit)
 
 
 @router.post("", response_model=Annotation, status_code=201)
 def create(desk: DeskDep, me: Me, body: NewAnnotation, request: Request, response: Response) -> dict[str, object]:
     """Write a label, note or tag on a unit."""
-    made = desk.annotations.create(me, **body.model_dump(), token=_token(request))
-    return _with_etag(response, made)
+    made = desk.annotations.create(me, **body.model_dump(), token=idempotency_key(request))
+    return tagged(response, made)
 
 
 @router.patch("/{id}", response_model=Annotation)
@@ -47,13 +48,13 @@ def change(
     desk: DeskDep, me: Me, id: Id, body: ChangedBody, request: Request, response: Response, if_match: Match = None
 ) -> dict[str, object]:
     """Change the text. 428 without ``If-Match``, 412 with ``current`` when somebody was faster."""
-    return _with_etag(response, desk.annotations.change(me, id, if_match, body=body.body, token=_token(request)))
+    return tagged(response, desk.annotations.change(me, id, if_match, body=body.body, token=idempotency_key(request)))
 
 
 @router.delete("/{id}", response_model=Annotation)
 def delete(desk: DeskDep, me: Me, id: Id, request: Request, response: Response, if_match: Match = None) -> dict[str, object]:
     """Delete: one more revision, from which it can be restored."""
-    return _with_etag(response, desk.annotations.change(me, id, if_match, deleted=True, token=_token(request)))
+    return tagged(response, desk.annotations.change(me, id, if_match, deleted=True, token=idempotency_key(request)))
 
 
 @router.post("/{id}/restore", response_model=Annotation)
@@ -61,19 +62,10 @@ def restore(
     desk: DeskDep, me: Me, id: Id, body: Restore, request: Request, response: Response, if_match: Match = None
 ) -> dict[str, object]:
     """Make an old revision the newest one."""
-    return _with_etag(response, desk.annotations.restore(me, id, if_match, body.revision, _token(request)))
+    return tagged(response, desk.annotations.restore(me, id, if_match, body.revision, idempotency_key(request)))
 
 
 @router.get("/{id}/history", response_model=Revisions)
-def history(desk: DeskDep, id: Id) -> dict[str, object]:
+def history(desk: DeskDep, me: Viewer, id: Id) -> dict[str, object]:
     """All revisions, oldest first."""
-    return {"items": desk.annotations.history(id)}
-
-
-def _with_etag(response: Response, shape: dict[str, object]) -> dict[str, object]:
-    response.headers["ETag"] = f'"{shape["revision"]}"'
-    return shape
-
-
-def _token(request: Request) -> str | None:
-    return request.headers.get("idempotency-key")
+    return {"items": desk.annotations.history(me, id)}

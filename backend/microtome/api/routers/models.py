@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from microtome.api.deps import DeskDep, Me, Slug
+from microtome.api.deps import DeskDep, Me, Slug, Viewer
 from microtome.api.schemas.runs import Run
 from microtome.api.schemas.sources import ModelDetail, Models, NewSource
 from microtome.api.shapes import run_shape
@@ -16,9 +16,9 @@ router = APIRouter(prefix="/models", tags=["models"])
 
 
 @router.get("", response_model=Models)
-def list_models(desk: DeskDep) -> dict[str, object]:
+def list_models(desk: DeskDep, me: Viewer) -> dict[str, object]:
     """All models, with what Home shows of their dissection."""
-    return {"items": model_shapes(desk)}
+    return {"items": model_shapes(desk, me)}
 
 
 @router.post("", response_model=Run, status_code=202)
@@ -28,9 +28,9 @@ def add_model(desk: DeskDep, me: Me, body: NewSource) -> dict[str, object]:
 
 
 @router.get("/{model}", response_model=ModelDetail)
-def get_model(desk: DeskDep, model: Slug) -> dict[str, object]:
+def get_model(desk: DeskDep, me: Viewer, model: Slug) -> dict[str, object]:
     """One model with its layers, classes, configuration and card."""
-    return model_detail(desk, model)
+    return model_detail(desk, me, model)
 
 
 @router.delete("/{model}", status_code=204, response_class=Response)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from microtome.api.deps import DeskDep, Id, Me, SlugQuery
+from microtome.api.deps import DeskDep, Id, MaybePerson, Me, SlugQuery, Viewer
+from microtome.api.revised import idempotency_key
 from microtome.api.schemas.collab import NewSelection, NewShare, SavedSelection, SavedSelections, Share, SharedView
 from microtome.api.shares import freeze, shared_view
 
@@ -12,17 +13,16 @@ router = APIRouter()
 
 
 @router.get("/selections", response_model=SavedSelections, tags=["selections"])
-def list_selections(desk: DeskDep, model: SlugQuery | None = None) -> dict[str, object]:
+def list_selections(desk: DeskDep, me: Viewer, model: SlugQuery | None = None) -> dict[str, object]:
     """Saved selections, newest first."""
-    return {"items": desk.selections.list(model)}
+    return {"items": desk.selections.list(me, model)}
 
 
 @router.post("/selections", response_model=SavedSelection, status_code=201, tags=["selections"])
 def save_selection(desk: DeskDep, me: Me, body: NewSelection, request: Request) -> dict[str, object]:
     """Save a selection under a name."""
-    return desk.selections.create(
-        me, body.name, body.model, body.probe, body.selection.model_dump(mode="json"), request.headers.get("idempotency-key")
-    )
+    selection = body.selection.model_dump(mode="json")
+    return desk.selections.create(me, body.name, body.model, body.probe, selection, idempotency_key(request), body.visibility)
 
 
 @router.delete("/selections/{id}", response_model=SavedSelection, tags=["selections"])
@@ -34,13 +34,13 @@ def delete_selection(desk: DeskDep, me: Me, id: Id) -> dict[str, object]:
 @router.post("/shares", response_model=Share, status_code=201, tags=["shares"])
 def share(desk: DeskDep, me: Me, body: NewShare, request: Request) -> dict[str, object]:
     """Freeze the view: the results it shows are pinned, with the hashes they were made from."""
-    return freeze(desk, me, body.state, request.headers.get("idempotency-key"))
+    return freeze(desk, me, body.state, idempotency_key(request), body.visibility)
 
 
 @router.get("/shares/{id}", response_model=SharedView, tags=["shares"])
-def open_share(desk: DeskDep, id: Id) -> dict[str, object]:
+def open_share(desk: DeskDep, me: MaybePerson, id: Id) -> dict[str, object]:
     """The frozen view, and what differs today."""
-    return shared_view(desk, id)
+    return shared_view(desk, me, id)
 
 
 @router.delete("/shares/{id}", status_code=204, response_class=Response, tags=["shares"])

@@ -1,4 +1,4 @@
-"""Health, readiness, metrics, session, system, search."""
+"""Health, readiness, metrics, system, search."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import PlainTextResponse
 
 from microtome import __version__
-from microtome.api.deps import DeskDep, Me, SlugQuery
-from microtome.api.schemas.common import Health, Hits, NewName, Session, System
+from microtome.api.deps import DeskDep, SlugQuery, Viewer
+from microtome.api.schemas.common import Health, Hits, System
 from microtome.api.search import search_all
-from microtome.api.shapes import person_shape
 from microtome.api.status import metrics_text, system_shape
 from microtome.core.errors import Unavailable
 
@@ -38,19 +37,6 @@ def metrics(desk: DeskDep) -> Response:
     return PlainTextResponse(metrics_text(desk), media_type="text/plain; version=0.0.4")
 
 
-@router.get("/session", response_model=Session)
-def session(desk: DeskDep, me: Me, response: Response) -> dict[str, object]:
-    """Who this browser profile is. The first call makes a person and sets the cookie."""
-    response.headers["Cache-Control"] = "no-store"
-    return {"person": person_shape(me), "mode": "single-user", "version": __version__}
-
-
-@router.patch("/session", response_model=Session)
-def rename(desk: DeskDep, me: Me, body: NewName) -> dict[str, object]:
-    """Change one's name."""
-    return {"person": person_shape(desk.people.rename(me, body.name)), "mode": "single-user", "version": __version__}
-
-
 @router.get("/system", response_model=System)
 def system(desk: DeskDep) -> dict[str, object]:
     """Workers, storage, cache, limits."""
@@ -60,9 +46,10 @@ def system(desk: DeskDep) -> dict[str, object]:
 @router.get("/search", response_model=Hits)
 def search(
     desk: DeskDep,
+    me: Viewer,
     q: Annotated[str, Query(min_length=1, max_length=100)],
     model: SlugQuery | None = None,
     probe: SlugQuery | None = None,
 ) -> dict[str, object]:
     """Units by address, concepts, notes, models, probe sets and methods that hold all words of ``q``."""
-    return {"items": search_all(desk, q, model, probe)}
+    return {"items": search_all(desk, me, q, model, probe)}

@@ -21,6 +21,7 @@ from microtome.api.deps import (
     Slug,
     SlugQuery,
     UnitIndex,
+    Viewer,
     immutable,
     not_modified,
 )
@@ -48,22 +49,22 @@ def atlas(desk: DeskDep, model: SlugQuery, probe: SlugQuery, share: ShareQuery =
 
 
 @router.post("/units/query", response_model=UnitsPage)
-def query(desk: DeskDep, body: UnitsQuery) -> Response:
+def query(desk: DeskDep, me: Viewer, body: UnitsQuery) -> Response:
     """One page of the units table."""
-    return FastJSON(rows.page(desk, body))
+    return FastJSON(rows.page(desk, me, body))
 
 
 @router.post("/units/aggregate", response_model=Aggregate)
-def aggregate(desk: DeskDep, body: AggregateQuery) -> Response:
+def aggregate(desk: DeskDep, me: Viewer, body: AggregateQuery) -> Response:
     """All linked views at once, for one selection."""
-    return FastJSON(linked.aggregate(desk, body))
+    return FastJSON(linked.aggregate(desk, me, body))
 
 
 @router.post("/units/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-def export_units(desk: DeskDep, body: UnitsQuery) -> Response:
+def export_units(desk: DeskDep, me: Viewer, body: UnitsQuery) -> Response:
     """Every row in the selection as CSV."""
     return StreamingResponse(
-        rows.csv_of(desk, body),
+        rows.csv_of(desk, me, body),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{body.model}-units.csv"'},
     )
@@ -109,11 +110,11 @@ def driven(
 
 @router.get("/units/{model}/{layer}/{unit}", response_model=UnitDetail)
 def unit(
-    desk: DeskDep, model: Slug, layer: LayerName, unit: UnitIndex, probe: SlugQuery, quantile: Quantile = None,
+    desk: DeskDep, me: Viewer, model: Slug, layer: LayerName, unit: UnitIndex, probe: SlugQuery, quantile: Quantile = None,
     share: ShareQuery = None,
 ) -> Response:  # fmt: skip
     """Everything the inspector and the unit page show."""
-    return FastJSON(detail.unit(desk, atlases.find(desk, model, probe, share), layer, unit, quantile))
+    return FastJSON(detail.unit(desk, me, atlases.find(desk, model, probe, share), layer, unit, quantile))
 
 
 @router.get("/units/{model}/{layer}/{unit}/concepts", response_model=ConceptTable)

@@ -11,6 +11,10 @@ from microtome.core.selection import Selection, Strict
 from microtome.core.viewstate import ViewState
 
 AnnotationKind = Literal["label", "note", "tag"]
+#: Who sees it: its author, or everybody in the workspace.
+Visibility = Literal["private", "workspace"]
+#: ... or also whoever has the link, signed in or not.
+ShareVisibility = Literal["private", "workspace", "link"]
 Body = Field(min_length=1, max_length=10_000)
 
 
@@ -20,6 +24,7 @@ class NewAnnotation(Strict):
     layer: str = Field(min_length=1, max_length=200)
     unit: int = Field(ge=0, le=2_000_000)
     body: str = Body
+    visibility: Visibility = "workspace"
 
 
 class ChangedBody(Strict):
@@ -40,6 +45,7 @@ class Annotation(Out):
     body: str
     author: Person
     machine: bool
+    visibility: Visibility
     revision: int
     created: str
     changed: str
@@ -69,6 +75,7 @@ class NewSelection(Strict):
     model: str = Field(min_length=1, max_length=64)
     probe: str = Field(min_length=1, max_length=64)
     selection: Selection
+    visibility: Visibility = "workspace"
 
 
 class SavedSelection(Out):
@@ -79,6 +86,7 @@ class SavedSelection(Out):
     selection: Selection
     author: Person
     created: str
+    visibility: Visibility
 
 
 class SavedSelections(Out):
@@ -87,6 +95,7 @@ class SavedSelections(Out):
 
 class NewShare(Strict):
     state: ViewState
+    visibility: ShareVisibility = "link"
 
 
 class Share(Out):
@@ -94,6 +103,7 @@ class Share(Out):
     url: str
     created: str
     author: Person
+    visibility: ShareVisibility
 
 
 class Frozen(Out):

@@ -40,12 +40,6 @@ class Person(Out):
     initials: str
 
 
-class Session(Out):
-    person: Person
-    mode: Literal["single-user"]
-    version: str
-
-
 class NewName(Strict):
     name: str = Field(min_length=1, max_length=60, description="Name that others see beside your labels and notes.")
 

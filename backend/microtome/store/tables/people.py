@@ -96,7 +96,7 @@ identity = Table(  # who somebody is at an OpenID provider
 failure = Table(  # failed sign-ins, by account and by address; in the database so that several processes agree
     "failure", metadata,
     Column("key", String(64), primary_key=True),
-    Column("count", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
     Column("at", Float, nullable=False),
     Column("until", Float, nullable=False),
 )  # fmt: skip
