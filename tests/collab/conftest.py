@@ -1,4 +1,4 @@
-"""People and label sets over a store with a fake model, on each database."""
+"""People and label sets over a store with a fake model: on SQLite, and with ``BOTH`` on PostgreSQL too."""
 
 from __future__ import annotations
 
@@ -41,9 +41,15 @@ class Lab:
         return [row.data for row in self.events.after(0, 1000) if row.type == kind]
 
 
+#: For tests of what the two databases do differently: locks, NULLs, aggregates, upserts.
+BOTH = pytest.mark.parametrize("lab", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+
+
 @pytest.fixture
-def lab(any_engine: Any) -> Lab:
-    return lab_of(any_engine)
+def lab(request: pytest.FixtureRequest, settings: Any, make_engine: Any) -> Lab:
+    if getattr(request, "param", "sqlite") == "postgresql":
+        settings = settings.model_copy(update={"database_url": request.getfixturevalue("postgres_url")})
+    return lab_of(make_engine(settings))
 
 
 def lab_of(engine: Any) -> Lab:

@@ -11,7 +11,7 @@ import pytest
 
 from microtome.collab.labels.schema import checked, plain, read_schema, value_of
 from microtome.core.errors import Conflict, Forbidden, InvalidInput, NotFound, PreconditionRequired, StaleVersion
-from tests.collab.conftest import CHOICE, Lab
+from tests.collab.conftest import BOTH, CHOICE, Lab
 
 POLYGON = {"example": 3, "polygon": [[0.1, 0.1], [0.5, 0.1], [0.5, 0.6]]}
 
@@ -91,6 +91,7 @@ def test_schemas_that_cannot_be_answered_are_refused(schema: Any) -> None:
         read_schema(schema)
 
 
+@BOTH
 def test_a_label_set_and_its_versions(lab: Lab) -> None:
     made = lab.make(token="t")
     assert lab.make(token="t")["id"] == made["id"]
@@ -137,6 +138,7 @@ def test_other_workspaces_know_nothing(lab: Lab) -> None:
     assert lab.sets.page(stranger, None, None, 10)["items"] == []
 
 
+@BOTH
 def test_a_rating_changes_by_revisions(lab: Lab) -> None:
     made = lab.make()
     first = lab.ratings.give(lab.ada, made["id"], "stage1", 0, "sky", token="a")
@@ -184,6 +186,7 @@ def test_answers_name_their_version_and_a_closed_set_takes_none(lab: Lab) -> Non
         lab.ratings.give(lab.ada, made["id"], "stage1", 2, "sea")
 
 
+@BOTH
 def test_blind_until_ones_own_answer_is_given(lab: Lab) -> None:
     made = lab.make(schema={"type": "text"})
     id, secret = made["id"], "zebracrossing"
@@ -245,6 +248,7 @@ def test_machines_are_raters_too_and_only_editors_add_them(lab: Lab) -> None:
     assert (row["answers"], row["machines"], row["disagreement"]) == (1, 2, None)
 
 
+@BOTH
 def test_of_one_person_in_many_windows_one_answer_lives(lab: Lab) -> None:
     id = lab.make()["id"]
     outcome: list[str] = []
@@ -264,6 +268,7 @@ def test_of_one_person_in_many_windows_one_answer_lives(lab: Lab) -> None:
     assert sorted(outcome) == ["refused"] * 5 + ["written"]
 
 
+@BOTH
 def test_many_answers_in_one_go_and_one_undo(lab: Lab) -> None:
     id = lab.make()["id"]
     before = lab.ratings.give(lab.ada, id, "stage1", 0, "wall")
@@ -297,6 +302,7 @@ def test_many_answers_in_one_go_and_one_undo(lab: Lab) -> None:
         lab.ratings.bulk(lab.ada, id, [items[0], items[0]], None, None)
 
 
+@BOTH
 def test_settling_a_unit(lab: Lab) -> None:
     id = lab.make()["id"]
     lab.ratings.give(lab.ada, id, "stage1", 0, "sky")

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from microtome.core.errors import Conflict, NotFound
 from microtome.store import tables as t
-from tests.collab.conftest import Lab
+from tests.collab.conftest import BOTH, Lab
 
 
 def place(answer: Any) -> Any:
@@ -38,6 +38,7 @@ def test_a_turn_is_lent_until_it_is_used_or_runs_out(lab: Lab) -> None:
     assert place(lab.queue.next(lab.cyd, id, "listed", None)) == 1
 
 
+@BOTH
 def test_nobody_at_once_gets_more_turns_than_raters_are_wanted(lab: Lab) -> None:
     id = lab.make(raters=1)["id"]
     got: list[int] = []
@@ -52,6 +53,7 @@ def test_nobody_at_once_gets_more_turns_than_raters_are_wanted(lab: Lab) -> None
     assert sorted(got) == [0, 1, 2, 3]
 
 
+@BOTH
 def test_everybody_comes_to_an_end_with_every_unit_rated_as_often_as_wanted(lab: Lab) -> None:
     id = lab.make(raters=2)["id"]
     active = [lab.ada, lab.ben, lab.cyd]
@@ -66,6 +68,7 @@ def test_everybody_comes_to_an_end_with_every_unit_rated_as_often_as_wanted(lab:
     assert sum(p["answered"] for p in done["people"]) == 12
 
 
+@BOTH
 def test_fewest_answers_first_or_most_disagreement_first(lab: Lab) -> None:
     id = lab.make(raters=4)["id"]
     rate(lab, lab.ada, id, 0, "sky")
@@ -84,6 +87,7 @@ def test_fewest_answers_first_or_most_disagreement_first(lab: Lab) -> None:
     assert lab.queue.units(lab.eve, id, "disputed", None, 10)["items"] == [], "blind: Eve may not know that it is"
 
 
+@BOTH
 def test_assigned_units_go_to_those_they_are_assigned_to(lab: Lab) -> None:
     id = lab.make(raters=1)["id"]
     told = lab.queue.assign(lab.eve, id, lab.ben.id, [("stage1", 2), ("stage2", 0)], True)

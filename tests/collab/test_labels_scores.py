@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from microtome.collab.labels.scores import Scores
-from tests.collab.conftest import CHOICE, Lab
+from tests.collab.conftest import BOTH, CHOICE, Lab
 from tests.reference import agreement as slow
 
 MACHINE = {"name": "milan", "version": "1"}
@@ -37,6 +37,7 @@ def scores(lab: Lab) -> Scores:
     return Scores(lab.store)
 
 
+@BOTH
 def test_numbers_equal_an_offline_computation(lab: Lab) -> None:
     id = lab.make(schema={"type": "scale", "min": 1, "max": 5}, raters=3)["id"]
     table = {"ada": [1, 2, 3, 3, None, 5], "ben": [1, 2, 3, 4, 2, 5], "cyd": [2, 2, None, 3, None, 4]}
@@ -70,6 +71,7 @@ def test_what_is_hidden_from_me_is_left_out_and_counted(lab: Lab) -> None:
     assert scores(lab).agreement(lab.eve, id, None)["units_compared"] == 6
 
 
+@BOTH
 def test_independent_answers_are_those_given_before_looking(lab: Lab) -> None:
     id = lab.make(units=[("stage1", 0), ("stage1", 1)])["id"]
     fill(lab, id, {"ada": ["sky", "tree"], "ben": ["tree", "tree"]})

@@ -19,15 +19,18 @@ from microtome.api.routers import annotations as annotations_router
 from microtome.api.routers import (
     events,
     imports,
+    labels,
     methods,
     models,
     people,
     probes,
+    ratings,
     results,
     runs,
     saved,
     session,
     system,
+    talk,
     units,
     uploads,
 )
@@ -38,7 +41,8 @@ from microtome.engine import Engine
 
 PREFIX = "/api/v1"
 ROUTERS = (
-    system, session, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, saved,
+    system, session, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, labels,
+    ratings, talk, saved,
     events,
 )  # fmt: skip
 PROBLEM = {

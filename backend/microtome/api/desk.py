@@ -9,8 +9,16 @@ from microtome.api.limits import Limits
 from microtome.api.stream import Broadcast
 from microtome.collab.accounts import Accounts
 from microtome.collab.annotations import Annotations
+from microtome.collab.labels.decisions import Decisions
+from microtome.collab.labels.queue import Queue
+from microtome.collab.labels.ratings import Ratings
+from microtome.collab.labels.scores import Scores
+from microtome.collab.labels.sets import LabelSets
 from microtome.collab.people import People
 from microtome.collab.saved import Selections, Shares
+from microtome.collab.talk.comments import Comments
+from microtome.collab.talk.notifications import Notifications
+from microtome.collab.talk.votes import Votes
 from microtome.core.settings import Settings
 from microtome.engine import Engine
 from microtome.store import Store
@@ -27,6 +35,14 @@ class Desk:
     accounts: Accounts
     limits: Limits
     annotations: Annotations
+    label_sets: LabelSets
+    label_queue: Queue
+    label_scores: Scores
+    ratings: Ratings
+    decisions: Decisions
+    comments: Comments
+    votes: Votes
+    notifications: Notifications
     selections: Selections
     shares: Shares
     browse: BrowseCache
@@ -58,6 +74,14 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         accounts=Accounts(store, people.key, settings.session_hours),
         limits=Limits({"reads": settings.reads_per_minute, "writes": settings.writes_per_minute, "runs": settings.runs_per_minute}),
         annotations=Annotations(store, people, engine.events),
+        label_sets=LabelSets(store, engine.events),
+        label_queue=Queue(store, engine.events, team=settings.team),
+        label_scores=Scores(store),
+        ratings=Ratings(store, engine.events),
+        decisions=Decisions(store, engine.events),
+        comments=Comments(store, engine.events, team=settings.team),
+        votes=Votes(store, engine.events),
+        notifications=Notifications(store, engine.events),
         selections=Selections(store, people),
         shares=Shares(store, people),
         browse=BrowseCache(store),

@@ -54,6 +54,17 @@ RULES: dict[str, str] = {
     "list_annotations": "viewer", "create": "annotator", "change": "annotator", "delete": "annotator", "restore": "annotator",
     "history": "viewer", "list_selections": "viewer", "save_selection": "annotator", "delete_selection": "annotator",
     "share": "annotator", "open_share": ANYONE, "revoke": "annotator",
+    # labels as data
+    "list_label_sets": "viewer", "label_set": "viewer", "label_set_history": "viewer", "label_units": "viewer", "label_progress": "viewer",
+    "make_label_set": "editor", "change_label_set": "editor", "delete_label_set": "editor", "restore_label_set": "editor",
+    "add_label_units": "editor", "assign": "editor", "reveal": "editor", "next_unit": "annotator", "label_agreement": "viewer",
+    "list_ratings": "viewer", "rating_history": "viewer", "rate": "annotator", "rate_many": "annotator", "undo_batch": "annotator",
+    "change_rating": "annotator", "delete_rating": "annotator", "restore_rating": "annotator", "undo_rating": "annotator",
+    "list_decisions": "viewer", "decision_history": "viewer", "settle": "editor", "change_decision": "editor", "unsettle": "editor",
+    # threads
+    "list_comments": "viewer", "comment_history": "viewer", "list_votes": "viewer", "list_notifications": "viewer",
+    "comment": "annotator", "change_comment": "annotator", "delete_comment": "annotator", "restore_comment": "annotator",
+    "vote": "annotator", "read_notifications": "viewer",
 }  # fmt: skip
 
 #: Routes that make the machine work, with a limit of their own.

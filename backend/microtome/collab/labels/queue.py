@@ -11,8 +11,10 @@ from sqlalchemy import ColumnElement, Connection, Row, Subquery, case, delete, f
 from microtome.collab.labels.ratings import shapes_of as rating_shapes
 from microtome.collab.labels.sets import counted, find_set, place_of
 from microtome.collab.labels.visible import rater_of, visible
+from microtome.collab.members import members
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Shape, named
+from microtome.collab.talk.notifications import notify
 from microtome.core.errors import Conflict, NotFound
 from microtome.store import Store
 from microtome.store import tables as t
@@ -50,8 +52,8 @@ def disagreement(of: Subquery) -> ColumnElement[float]:
 class Queue:
     """See the module's docstring."""
 
-    def __init__(self, store: Store, events: EventRepository) -> None:
-        self.store, self.events = store, events
+    def __init__(self, store: Store, events: EventRepository, *, team: bool = False) -> None:
+        self.store, self.events, self.team = store, events, team
 
     def next(self, me: PersonRow, set_id: str, order: Order, skip: tuple[str, int] | None) -> Shape:
         """The next unit for me, lent for ten minutes so that nobody else gets it beyond the number of raters wanted.
@@ -125,8 +127,8 @@ class Queue:
         u, a = t.label_unit, t.label_assignment
         with self.store.write() as connection:
             find_set(connection, me, set_id)
-            if connection.execute(select(t.person.c.id).where(t.person.c.id == person_id)).first() is None:
-                raise NotFound(f"There is no person '{person_id[:64]}'.", field="person")
+            if person_id not in {person.id for person in members(connection, me.workspace, team=self.team)}:
+                raise NotFound(f"There is no person '{person_id[:64]}' in this workspace.", field="person")
             places = (
                 list(connection.execute(select(u.c.place).where(u.c.set_id == set_id)).scalars())
                 if units is None
@@ -141,8 +143,8 @@ class Queue:
             audit(
                 connection, me.id, "assign" if assigned else "unassign", f"label set {set_id}: {len(places)} to {person_id}", me.workspace
             )
-            told = {"id": set_id, "assigned": len(places) if assigned else 0}
-            self.events.add("assignment", told, connection, workspace=me.workspace, person=person_id)
+            if assigned and places:
+                notify(connection, self.events, me, [person_id], "assigned", "label-set", set_id)
         return self.progress(me, set_id)
 
 

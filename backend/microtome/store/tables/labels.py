@@ -180,7 +180,7 @@ notification = Table(
     Column("seq", Serial, primary_key=True, autoincrement=True),
     Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
     Column("workspace_id", String(32), nullable=False),
-    Column("kind", String(10), nullable=False),  # mention, reply, assigned, settled
+    Column("kind", String(10), nullable=False),  # mention, reply, assigned
     Column("subject", String(12), nullable=False),
     Column("subject_id", String(300), nullable=False),
     Column("comment_id", String(32)),

@@ -1266,6 +1266,590 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/label-sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Label Sets
+         * @description Label sets, newest first; deleted ones are left out.
+         */
+        get: operations["list_label_sets"];
+        put?: never;
+        /**
+         * Make Label Set
+         * @description Ask a question about some units. A selection is resolved now, so that everybody labels the same units.
+         */
+        post: operations["make_label_set"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Set
+         * @description One label set.
+         */
+        get: operations["label_set"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Label Set
+         * @description Take it off the list: one more revision, from which it can be restored with all its answers.
+         */
+        delete: operations["delete_label_set"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Label Set
+         * @description Change it, close it (no more answers, everything is shown) or open it. Another question or schema is another version.
+         */
+        patch: operations["change_label_set"];
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Label Set
+         * @description Make an old revision the newest one.
+         */
+        post: operations["restore_label_set"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Set History
+         * @description All revisions, oldest first.
+         */
+        get: operations["label_set_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/units": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Units
+         * @description Units in their order with my answers; with others' where I may see them.
+         */
+        get: operations["label_units"];
+        put?: never;
+        /**
+         * Add Label Units
+         * @description Add units at the end; those that are there stay as they are.
+         */
+        post: operations["add_label_units"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/reveal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reveal
+         * @description See others' answers before answering oneself (editors). It is noted, and one's later answers count as informed.
+         */
+        post: operations["reveal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Next Unit
+         * @description The next unit for me to label, lent for ten minutes.
+         */
+        post: operations["next_unit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Progress
+         * @description How far the set is, and each person.
+         */
+        get: operations["label_progress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/assignments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Assign
+         * @description Assign units to a person, or take them back. Assigned units are given to nobody else.
+         */
+        post: operations["assign"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Label Agreement
+         * @description Agreement between people, between any two raters, and of machines with people, over the units that I may see.
+         */
+        get: operations["label_agreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/ratings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Ratings
+         * @description Living answers that I may see, newest first.
+         */
+        get: operations["list_ratings"];
+        put?: never;
+        /**
+         * Rate
+         * @description Give my answer for a unit; 409 if it is there already. An editor may add a machine's.
+         */
+        post: operations["rate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/ratings/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rate Many
+         * @description Many answers in one transaction, all or none; one undo for all of them.
+         */
+        post: operations["rate_many"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-batches/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo Batch
+         * @description Every answer of a batch goes back to what it was; 409 and nothing done if one was changed since.
+         */
+        post: operations["undo_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ratings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Rating
+         * @description Take an answer back: one more revision, from which it can be restored. Editors may take back others'.
+         */
+        delete: operations["delete_rating"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Rating
+         * @description Change my answer. 428 without ``If-Match``, 412 with ``current`` when it is not the present revision.
+         */
+        patch: operations["change_rating"];
+        trace?: never;
+    };
+    "/api/v1/ratings/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Rating
+         * @description Make an old revision of my answer the newest one.
+         */
+        post: operations["restore_rating"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ratings/{id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo Rating
+         * @description Undo the last change of my answer; of a first answer, take it back.
+         */
+        post: operations["undo_rating"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ratings/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Rating History
+         * @description All revisions, oldest first; 403 while the answer is hidden from me.
+         */
+        get: operations["rating_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/{id}/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Decisions
+         * @description Units that are settled, in the order of units.
+         */
+        get: operations["list_decisions"];
+        put?: never;
+        /**
+         * Settle
+         * @description Settle a unit: the final answer and the reason.
+         */
+        post: operations["settle"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/decisions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Unsettle
+         * @description Open the unit again; the decision stays in its history.
+         */
+        delete: operations["unsettle"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Decision
+         * @description Another final answer or reason.
+         */
+        patch: operations["change_decision"];
+        trace?: never;
+    };
+    "/api/v1/decisions/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Decision History
+         * @description All revisions, oldest first.
+         */
+        get: operations["decision_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/comments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Comments
+         * @description Comments on one thing, oldest first. Deleted ones keep their place, without their text.
+         */
+        get: operations["list_comments"];
+        put?: never;
+        /**
+         * Comment
+         * @description Comment on a unit, annotation, rating or result, or answer a comment. ``@Name`` calls a member of the workspace.
+         */
+        post: operations["comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/comments/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete Comment
+         * @description Delete a comment: one more revision. Editors may delete others'.
+         */
+        delete: operations["delete_comment"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Comment
+         * @description Change the text of my comment.
+         */
+        patch: operations["change_comment"];
+        trace?: never;
+    };
+    "/api/v1/comments/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Comment
+         * @description Make an old revision of my comment the newest one.
+         */
+        post: operations["restore_comment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/comments/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Comment History
+         * @description All revisions, oldest first; of a deleted comment for its author and editors.
+         */
+        get: operations["comment_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/votes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Votes
+         * @description How the votes on some things stand.
+         */
+        get: operations["list_votes"];
+        /**
+         * Vote
+         * @description My vote for or against an annotation, rating or comment; it replaces the one before.
+         */
+        put: operations["vote"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Notifications
+         * @description What I should know of in this workspace, newest first.
+         */
+        get: operations["list_notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notifications/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read Notifications
+         * @description Mark notifications as read.
+         */
+        post: operations["read_notifications"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/selections": {
         parameters: {
             query?: never;
@@ -1474,6 +2058,46 @@ export interface components {
             share?: string | null;
             selection?: components["schemas"]["Selection"];
         };
+        /** Agreement */
+        Agreement: {
+            /**
+             * Answers
+             * @enum {string}
+             */
+            answers: "independent" | "present";
+            /** Comparison */
+            comparison: string;
+            /**
+             * Units
+             * @description Units whose answers I may see.
+             */
+            units: number;
+            /** Hidden Units */
+            hidden_units: number;
+            /** Hidden Answers */
+            hidden_answers: number;
+            /**
+             * Left Out
+             * @description Answers to an older version that are none in the present one.
+             */
+            left_out: number;
+            /** Units Compared */
+            units_compared: number;
+            /** People */
+            people: number;
+            /** Machines */
+            machines: number;
+            /** Measures */
+            measures: components["schemas"]["Measure"][];
+            /** Pairs */
+            pairs: components["schemas"]["RaterPair"][];
+            /** Machine Scores */
+            machine_scores: components["schemas"]["MachineScore"][];
+            /** By Answer */
+            by_answer: components["schemas"]["AnswerAgreement"][];
+            /** By Unit */
+            by_unit: components["schemas"]["UnitAgreement"][];
+        };
         /** Annotation */
         Annotation: {
             /** Id */
@@ -1518,6 +2142,25 @@ export interface components {
             /** Next */
             next: string | null;
         };
+        /** AnswerAgreement */
+        AnswerAgreement: {
+            /** Answer */
+            answer: string;
+            /** Count */
+            count: number;
+            /**
+             * Agreement
+             * @description Share of the pairs with this answer that agree on it.
+             */
+            agreement: number | null;
+            /**
+             * Alpha
+             * @description This answer against all others.
+             */
+            alpha: number | null;
+            /** Why */
+            why: string | null;
+        };
         /** ArrayRef */
         ArrayRef: {
             /** Sha256 */
@@ -1528,6 +2171,21 @@ export interface components {
             shape: number[];
             /** Bytes */
             bytes: number;
+        };
+        /** Assignment */
+        Assignment: {
+            /** Person */
+            person: string;
+            /**
+             * Units
+             * @description All units of the set if left out.
+             */
+            units?: components["schemas"]["UnitRef"][] | null;
+            /**
+             * Assigned
+             * @default true
+             */
+            assigned: boolean;
         };
         /** Atlas */
         Atlas: {
@@ -1636,6 +2294,19 @@ export interface components {
             /** Slots */
             slots: number[];
         };
+        /** Batch */
+        Batch: {
+            /** Id */
+            id: string;
+            /** Set */
+            set: string;
+            /** At */
+            at: string;
+            /** Undone */
+            undone: string | null;
+            /** Items */
+            items: components["schemas"]["Rating"][];
+        };
         /** Body_upload */
         Body_upload: {
             /**
@@ -1664,10 +2335,83 @@ export interface components {
             /** Units */
             units?: components["schemas"]["UnitRef"][] | null;
         };
+        /** BulkRating */
+        BulkRating: {
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"];
+            /**
+             * Revision
+             * @description The revision that was read, where there is an answer already.
+             */
+            revision?: number | null;
+        };
+        /** BulkRatings */
+        BulkRatings: {
+            /** Items */
+            items: components["schemas"]["BulkRating"][];
+            machine?: components["schemas"]["Machine"] | null;
+        };
         /** ChangedBody */
         ChangedBody: {
             /** Body */
             body: string;
+        };
+        /** ChangedComment */
+        ChangedComment: {
+            /** Body */
+            body: string;
+        };
+        /** ChangedDecision */
+        ChangedDecision: {
+            /** Answer */
+            answer?: boolean | number | string | string[] | components["schemas"]["Region"] | null;
+            /** Reason */
+            reason?: string | null;
+        };
+        /**
+         * ChangedLabelSet
+         * @description What is left out stays as it is.
+         */
+        ChangedLabelSet: {
+            /** Name */
+            name?: string | null;
+            /** Question */
+            question?: string | null;
+            /** Schema */
+            schema?: (components["schemas"]["TextAnswer"] | components["schemas"]["ChoiceAnswer"] | components["schemas"]["ScaleAnswer"] | components["schemas"]["YesNoAnswer"] | components["schemas"]["RegionAnswer"]) | null;
+            /** Raters */
+            raters?: number | null;
+            /** Blind */
+            blind?: boolean | null;
+            /** Closed */
+            closed?: boolean | null;
+        };
+        /** ChangedRating */
+        ChangedRating: {
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"];
+        };
+        /**
+         * ChoiceAnswer
+         * @description One of a vocabulary, or several of it (their order does not matter).
+         */
+        ChoiceAnswer: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "choice";
+            /** Options */
+            options: string[];
+            /**
+             * Several
+             * @default false
+             */
+            several: boolean;
         };
         /**
          * ClassDifference
@@ -1682,6 +2426,46 @@ export interface components {
                 number,
                 number
             ];
+        };
+        /** Comment */
+        Comment: {
+            /** Id */
+            id: string;
+            /**
+             * Subject
+             * @enum {string}
+             */
+            subject: "unit" | "annotation" | "rating" | "result";
+            /** Subject Id */
+            subject_id: string;
+            /** Parent */
+            parent: string | null;
+            /** Body */
+            body: string;
+            /** Mentions */
+            mentions: components["schemas"]["Person"][];
+            author: components["schemas"]["Person"];
+            /** Revision */
+            revision: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            /** Deleted */
+            deleted: boolean;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** CommentRevisions */
+        CommentRevisions: {
+            /** Items */
+            items: components["schemas"]["Revision"][];
+        };
+        /** Comments */
+        Comments: {
+            /** Items */
+            items: components["schemas"]["Comment"][];
+            /** Next */
+            next: string | null;
         };
         /** ConceptInfo */
         ConceptInfo: {
@@ -1747,6 +2531,61 @@ export interface components {
             in_filter: number;
             /** All */
             all: number;
+        };
+        /** Decision */
+        Decision: {
+            /** Id */
+            id: string;
+            /** Set */
+            set: string;
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"];
+            /** Version */
+            version: number;
+            /** Reason */
+            reason: string;
+            author: components["schemas"]["Person"];
+            /** Revision */
+            revision: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            /** Deleted */
+            deleted: boolean;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** DecisionRevision */
+        DecisionRevision: {
+            /** Revision */
+            revision: number;
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"];
+            /** Version */
+            version: number;
+            /** Reason */
+            reason: string;
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** At */
+            at: string;
+        };
+        /** DecisionRevisions */
+        DecisionRevisions: {
+            /** Items */
+            items: components["schemas"]["DecisionRevision"][];
+        };
+        /** Decisions */
+        Decisions: {
+            /** Items */
+            items: components["schemas"]["Decision"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * DirectionTarget
@@ -2116,6 +2955,138 @@ export interface components {
             /** Key */
             key: string;
         };
+        /** LabelSet */
+        LabelSet: {
+            /** Name */
+            name: string;
+            /** Question */
+            question: string;
+            /** Schema */
+            schema: components["schemas"]["TextAnswer"] | components["schemas"]["ChoiceAnswer"] | components["schemas"]["ScaleAnswer"] | components["schemas"]["YesNoAnswer"] | components["schemas"]["RegionAnswer"];
+            /**
+             * Version
+             * @description Of question and schema; answers name the one they were given to.
+             */
+            version: number;
+            /** Raters */
+            raters: number;
+            /** Blind */
+            blind: boolean;
+            /** Closed */
+            closed: boolean;
+            /** Revision */
+            revision: number;
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** Id */
+            id: string;
+            /** Model */
+            model: string;
+            /** Model Hash */
+            model_hash: string;
+            /** Probe */
+            probe: string | null;
+            selection: components["schemas"]["Selection"] | null;
+            imported: components["schemas"]["SetImported"] | null;
+            /** Units */
+            units: number;
+            /**
+             * Answers
+             * @description Living answers of people.
+             */
+            answers: number;
+            /** Machine Answers */
+            machine_answers: number;
+            /** Mine */
+            mine: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** LabelSetRevision */
+        LabelSetRevision: {
+            /** Name */
+            name: string;
+            /** Question */
+            question: string;
+            /** Schema */
+            schema: components["schemas"]["TextAnswer"] | components["schemas"]["ChoiceAnswer"] | components["schemas"]["ScaleAnswer"] | components["schemas"]["YesNoAnswer"] | components["schemas"]["RegionAnswer"];
+            /**
+             * Version
+             * @description Of question and schema; answers name the one they were given to.
+             */
+            version: number;
+            /** Raters */
+            raters: number;
+            /** Blind */
+            blind: boolean;
+            /** Closed */
+            closed: boolean;
+            /** Revision */
+            revision: number;
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** At */
+            at: string;
+        };
+        /** LabelSetRevisions */
+        LabelSetRevisions: {
+            /** Items */
+            items: components["schemas"]["LabelSetRevision"][];
+        };
+        /** LabelSets */
+        LabelSets: {
+            /** Items */
+            items: components["schemas"]["LabelSet"][];
+            /** Next */
+            next: string | null;
+        };
+        /** LabelUnit */
+        LabelUnit: {
+            /** Place */
+            place: number;
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /**
+             * Answers
+             * @description Living answers of people.
+             */
+            answers: number;
+            /** Machines */
+            machines: number;
+            mine: components["schemas"]["Rating"] | null;
+            /**
+             * Hidden
+             * @description Others' answers may not be seen yet.
+             */
+            hidden: boolean;
+            /** Others */
+            others: components["schemas"]["Rating"][] | null;
+            /**
+             * Disagreement
+             * @description Share of pairs of people's answers that differ.
+             */
+            disagreement: number | null;
+            /** Settled */
+            settled: boolean;
+            /** Final */
+            final: boolean | number | string | string[] | components["schemas"]["Region"] | null;
+            /** Assigned */
+            assigned: components["schemas"]["Person"][];
+        };
+        /** LabelUnits */
+        LabelUnits: {
+            /** Items */
+            items: components["schemas"]["LabelUnit"][];
+            /** Next */
+            next: string | null;
+        };
         /** LayerInfo */
         LayerInfo: {
             /** Name */
@@ -2151,6 +3122,46 @@ export interface components {
              * @description What stands behind # in the link.
              */
             token: string;
+        };
+        /** Looked */
+        Looked: {
+            /**
+             * Units
+             * @description All units of the set if left out.
+             */
+            units?: components["schemas"]["UnitRef"][] | null;
+        };
+        /**
+         * Machine
+         * @description What gave an answer, if it was no person.
+         */
+        Machine: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: string;
+        };
+        /** MachineScore */
+        MachineScore: {
+            /** Units */
+            units: number;
+            /** Percent */
+            percent: number | null;
+            /** Kappa */
+            kappa: number | null;
+            /**
+             * Weighted Kappa
+             * @description With quadratic weights, for scales.
+             */
+            weighted_kappa: number | null;
+            /** Why */
+            why: string | null;
+            machine: components["schemas"]["Machine"];
+            /**
+             * Ties
+             * @description Units left out because people are tied.
+             */
+            ties: number;
         };
         /**
          * MadeInvitation
@@ -2231,6 +3242,36 @@ export interface components {
         Masks: {
             /** Concepts */
             concepts: components["schemas"]["MaskConcept"][];
+        };
+        /** Measure */
+        Measure: {
+            /**
+             * Id
+             * @enum {string}
+             */
+            id: "percent" | "overlap" | "fleiss" | "alpha-nominal" | "alpha-ordinal" | "alpha-interval";
+            /** Title */
+            title: string;
+            /** Value */
+            value: number | null;
+            /**
+             * Why
+             * @description Why there is no value.
+             */
+            why: string | null;
+            /**
+             * Low
+             * @description 95 % interval by bootstrap over units.
+             */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Units */
+            units: number;
+            /** Answers */
+            answers: number;
+            /** Draws */
+            draws: number;
         };
         /**
          * Member
@@ -2381,6 +3422,14 @@ export interface components {
             /** Items */
             items: components["schemas"]["Model"][];
         };
+        /** MoreUnits */
+        MoreUnits: {
+            /** Units */
+            units?: components["schemas"]["UnitRef"][] | null;
+            /** Probe */
+            probe?: string | null;
+            selection?: components["schemas"]["Selection"] | null;
+        };
         /** NewAnnotation */
         NewAnnotation: {
             /**
@@ -2402,6 +3451,40 @@ export interface components {
              * @enum {string}
              */
             visibility: "private" | "workspace";
+        };
+        /** NewComment */
+        NewComment: {
+            /**
+             * Subject
+             * @enum {string}
+             */
+            subject: "unit" | "annotation" | "rating" | "result";
+            /**
+             * Subject Id
+             * @description Of a unit: model/layer/index.
+             */
+            subject_id: string;
+            /**
+             * Parent
+             * @description The comment that this one answers.
+             */
+            parent?: string | null;
+            /** Body */
+            body: string;
+        };
+        /** NewDecision */
+        NewDecision: {
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"];
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /** NewImport */
         NewImport: {
@@ -2431,6 +3514,45 @@ export interface components {
              */
             days: number;
         };
+        /** NewLabelSet */
+        NewLabelSet: {
+            /** Name */
+            name: string;
+            /** Model */
+            model: string;
+            /**
+             * Probe
+             * @description Whose examples are shown; needed with a selection.
+             */
+            probe?: string | null;
+            /**
+             * Question
+             * @description Markdown, shown above every unit.
+             * @default
+             */
+            question: string;
+            /**
+             * Schema
+             * @description What an answer may be.
+             */
+            schema: components["schemas"]["TextAnswer"] | components["schemas"]["ChoiceAnswer"] | components["schemas"]["ScaleAnswer"] | components["schemas"]["YesNoAnswer"] | components["schemas"]["RegionAnswer"];
+            /**
+             * Raters
+             * @description Answers of different people that are wanted for each unit.
+             * @default 2
+             */
+            raters: number;
+            /**
+             * Blind
+             * @description Others' and machines' answers are hidden until one's own is given for the unit.
+             * @default true
+             */
+            blind: boolean;
+            /** Units */
+            units?: components["schemas"]["UnitRef"][] | null;
+            /** @description Instead of units: all units that it holds now, in the order of layers. */
+            selection?: components["schemas"]["Selection"] | null;
+        };
         /** NewName */
         NewName: {
             /**
@@ -2448,6 +3570,16 @@ export interface components {
             current: string;
             /** Password */
             password: string;
+        };
+        /** NewRating */
+        NewRating: {
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"];
+            machine?: components["schemas"]["Machine"] | null;
         };
         /** NewRole */
         NewRole: {
@@ -2517,6 +3649,22 @@ export interface components {
              */
             days: number;
         };
+        /** NewVote */
+        NewVote: {
+            /**
+             * Subject
+             * @enum {string}
+             */
+            subject: "annotation" | "rating" | "comment";
+            /** Subject Id */
+            subject_id: string;
+            /**
+             * Value
+             * @description 1 for, -1 against, 0 takes my vote back.
+             * @enum {integer}
+             */
+            value: -1 | 0 | 1;
+        };
         /** NewWorkspace */
         NewWorkspace: {
             /**
@@ -2524,6 +3672,58 @@ export interface components {
              * @description Name that others see.
              */
             name: string;
+        };
+        /** NextQuery */
+        NextQuery: {
+            /**
+             * Order
+             * @default coverage
+             * @enum {string}
+             */
+            order: "coverage" | "uncertainty" | "listed";
+            /** @description Not this one now; it is given back. */
+            skip?: components["schemas"]["UnitRef"] | null;
+        };
+        /** NextUnit */
+        NextUnit: {
+            /** @description Null when there is nothing left for me. */
+            unit: components["schemas"]["LabelUnit"] | null;
+            /**
+             * Lease Until
+             * @description Unix time until which nobody else is given this turn.
+             */
+            lease_until: number | null;
+            progress: components["schemas"]["microtome__api__schemas__labels__Progress"];
+        };
+        /** Notification */
+        Notification: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "mention" | "reply" | "assigned";
+            /** Subject */
+            subject: string;
+            /** Subject Id */
+            subject_id: string;
+            /** Comment */
+            comment: string | null;
+            actor: components["schemas"]["Person"];
+            /** At */
+            at: string;
+            /** Read */
+            read: string | null;
+        };
+        /** Notifications */
+        Notifications: {
+            /** Unread */
+            unread: number;
+            /** Items */
+            items: components["schemas"]["Notification"][];
+            /** Next */
+            next: string | null;
         };
         /**
          * Offer
@@ -2557,6 +3757,16 @@ export interface components {
             name: string;
             /** Initials */
             initials: string;
+        };
+        /** PersonProgress */
+        PersonProgress: {
+            person: components["schemas"]["Person"];
+            /** Answered */
+            answered: number;
+            /** Assigned */
+            assigned: number;
+            /** Assigned Done */
+            assigned_done: number;
         };
         /** Prediction */
         Prediction: {
@@ -2668,19 +3878,6 @@ export interface components {
             /** Items */
             items: components["schemas"]["Probe"][];
         };
-        /** Progress */
-        Progress: {
-            /** Done */
-            done: number;
-            /** Total */
-            total: number;
-            /** What */
-            what: string;
-            /** Rate */
-            rate: number | null;
-            /** Eta Seconds */
-            eta_seconds: number | null;
-        };
         /** Provenance */
         Provenance: {
             /** Model Hash */
@@ -2718,6 +3915,137 @@ export interface components {
             min?: number | null;
             /** Max */
             max?: number | null;
+        };
+        /** Rater */
+        Rater: {
+            person: components["schemas"]["Person"] | null;
+            machine: components["schemas"]["Machine"] | null;
+        };
+        /** RaterPair */
+        RaterPair: {
+            /** Units */
+            units: number;
+            /** Percent */
+            percent: number | null;
+            /** Kappa */
+            kappa: number | null;
+            /**
+             * Weighted Kappa
+             * @description With quadratic weights, for scales.
+             */
+            weighted_kappa: number | null;
+            /** Why */
+            why: string | null;
+            a: components["schemas"]["Rater"];
+            b: components["schemas"]["Rater"];
+        };
+        /** Rating */
+        Rating: {
+            /** Id */
+            id: string;
+            /** Set */
+            set: string;
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"] | null;
+            /**
+             * Hidden
+             * @description The answer is there, but may not be seen yet.
+             */
+            hidden: boolean;
+            /** Version */
+            version: number;
+            /**
+             * Informed
+             * @description Others' answers could be seen when it was given.
+             */
+            informed: boolean;
+            machine: components["schemas"]["Machine"] | null;
+            author: components["schemas"]["Person"];
+            /** Revision */
+            revision: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            /** Deleted */
+            deleted: boolean;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** RatingRevision */
+        RatingRevision: {
+            /** Revision */
+            revision: number;
+            /** Answer */
+            answer: boolean | number | string | string[] | components["schemas"]["Region"];
+            /** Version */
+            version: number;
+            /** Informed */
+            informed: boolean;
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** At */
+            at: string;
+            /** Batch */
+            batch: string | null;
+        };
+        /** RatingRevisions */
+        RatingRevisions: {
+            /** Items */
+            items: components["schemas"]["RatingRevision"][];
+        };
+        /** Ratings */
+        Ratings: {
+            /** Items */
+            items: components["schemas"]["Rating"][];
+            /** Next */
+            next: string | null;
+        };
+        /** ReadThese */
+        ReadThese: {
+            /**
+             * Ids
+             * @description All if left out.
+             */
+            ids?: number[] | null;
+        };
+        /**
+         * Region
+         * @description A polygon or rectangle on an example; coordinates are shares of width and height from the upper left corner.
+         */
+        Region: {
+            /** Example */
+            example: number;
+            /** Polygon */
+            polygon?: number[][] | null;
+            /**
+             * Rectangle
+             * @description left, top, right, bottom
+             */
+            rectangle?: number[] | null;
+        };
+        /**
+         * RegionAnswer
+         * @description A place on one of the examples.
+         */
+        RegionAnswer: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "region";
+            /**
+             * Shapes
+             * @default [
+             *       "polygon",
+             *       "rectangle"
+             *     ]
+             */
+            shapes: ("polygon" | "rectangle")[];
         };
         /** Restore */
         Restore: {
@@ -2809,7 +4137,7 @@ export interface components {
             keys: string[];
             /** Parts */
             parts: components["schemas"]["RunPart"][];
-            progress: components["schemas"]["Progress"] | null;
+            progress: components["schemas"]["microtome__api__schemas__runs__Progress"] | null;
             /** Place */
             place: number | null;
             error: components["schemas"]["RunError"] | null;
@@ -2889,6 +4217,36 @@ export interface components {
         SavedSelections: {
             /** Items */
             items: components["schemas"]["SavedSelection"][];
+        };
+        /**
+         * ScaleAnswer
+         * @description A number from ``min`` to ``max`` in steps; the ends have names.
+         */
+        ScaleAnswer: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "scale";
+            /** Min */
+            min: number;
+            /** Max */
+            max: number;
+            /**
+             * Step
+             * @default 1
+             */
+            step: number;
+            /**
+             * Low
+             * @default
+             */
+            low: string;
+            /**
+             * High
+             * @default
+             */
+            high: string;
         };
         /**
          * Selection
@@ -2981,6 +4339,38 @@ export interface components {
         Sessions: {
             /** Items */
             items: components["schemas"]["SessionItem"][];
+        };
+        /** SetImported */
+        SetImported: {
+            /** By */
+            by: string;
+            /** At */
+            at: string;
+            /** Sha256 */
+            sha256: string;
+        };
+        /** SetProgress */
+        SetProgress: {
+            /** Units */
+            units: number;
+            /**
+             * Wanted
+             * @description Answers that are wanted in all.
+             */
+            wanted: number;
+            /** Answers */
+            answers: number;
+            /**
+             * Complete
+             * @description Units with as many answers as are wanted, or settled.
+             */
+            complete: number;
+            /** Settled */
+            settled: number;
+            /** Mine */
+            mine: number;
+            /** People */
+            people: components["schemas"]["PersonProgress"][];
         };
         /** Share */
         Share: {
@@ -3129,6 +4519,22 @@ export interface components {
             /** Rows */
             rows: (number | boolean | string | null)[][];
         };
+        /**
+         * TextAnswer
+         * @description Free text. Answers agree if they are the same words, whatever case, spaces and final full stop.
+         */
+        TextAnswer: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "text";
+            /**
+             * Max Length
+             * @default 200
+             */
+            max_length: number;
+        };
         /** Token */
         Token: {
             /** Id */
@@ -3151,6 +4557,17 @@ export interface components {
         Tokens: {
             /** Items */
             items: components["schemas"]["Token"][];
+        };
+        /** UnitAgreement */
+        UnitAgreement: {
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
+            /** Answers */
+            answers: number;
+            /** Percent */
+            percent: number | null;
         };
         /** UnitDetail */
         UnitDetail: {
@@ -3364,6 +4781,11 @@ export interface components {
             /** Indices */
             indices: number[];
         };
+        /** Unread */
+        Unread: {
+            /** Unread */
+            unread: number;
+        };
         /** Upload */
         Upload: {
             /** Sha256 */
@@ -3437,6 +4859,30 @@ export interface components {
             band: string;
             explain?: components["schemas"]["ExplainState"];
         };
+        /** Votes */
+        Votes: {
+            /**
+             * Subject
+             * @enum {string}
+             */
+            subject: "annotation" | "rating" | "comment";
+            /** Subject Id */
+            subject_id: string;
+            /** Up */
+            up: number;
+            /** Down */
+            down: number;
+            /**
+             * Mine
+             * @enum {integer}
+             */
+            mine: -1 | 0 | 1;
+        };
+        /** VotesList */
+        VotesList: {
+            /** Items */
+            items: components["schemas"]["Votes"][];
+        };
         /** Worker */
         Worker: {
             /** Id */
@@ -3468,10 +4914,55 @@ export interface components {
             /** Items */
             items: components["schemas"]["Workspace"][];
         };
+        /**
+         * YesNoAnswer
+         * @description Yes or no.
+         */
+        YesNoAnswer: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "yes-no";
+        };
         /** Members */
         microtome__api__schemas__accounts__Members: {
             /** Items */
             items: components["schemas"]["Member"][];
+        };
+        /** Progress */
+        microtome__api__schemas__labels__Progress: {
+            /** Units */
+            units: number;
+            /**
+             * Wanted
+             * @description Answers that are wanted in all.
+             */
+            wanted: number;
+            /** Answers */
+            answers: number;
+            /**
+             * Complete
+             * @description Units with as many answers as are wanted, or settled.
+             */
+            complete: number;
+            /** Settled */
+            settled: number;
+            /** Mine */
+            mine: number;
+        };
+        /** Progress */
+        microtome__api__schemas__runs__Progress: {
+            /** Done */
+            done: number;
+            /** Total */
+            total: number;
+            /** What */
+            what: string;
+            /** Rate */
+            rate: number | null;
+            /** Eta Seconds */
+            eta_seconds: number | null;
         };
         /** Members */
         microtome__api__schemas__units__Members: {
@@ -5946,6 +7437,1307 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Revisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_label_sets: {
+        parameters: {
+            query?: {
+                model?: string | null;
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSets"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_label_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLabelSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_set: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_label_set: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_label_set: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedLabelSet"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_label_set: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_set_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSetRevisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_units: {
+        parameters: {
+            query?: {
+                show?: "all" | "mine-open" | "mine-done" | "open" | "disputed" | "settled";
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelUnits"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_label_units: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoreUnits"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reveal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Looked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    next_unit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NextQuery"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NextUnit"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_progress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetProgress"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    assign: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Assignment"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetProgress"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    label_agreement: {
+        parameters: {
+            query?: {
+                /** @description What each said without having seen others' answers (blind sets, if left out), or what each says now. */
+                answers?: ("independent" | "present") | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agreement"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_ratings: {
+        parameters: {
+            query?: {
+                layer?: string | null;
+                unit?: number | null;
+                /** @description Id of a person, or humans, or machines. */
+                rater?: string | null;
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ratings"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRating"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rating"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rate_many: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRatings"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undo_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_rating: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rating"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_rating: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedRating"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rating"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_rating: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rating"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undo_rating: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rating"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rating_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RatingRevisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_decisions: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settle: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDecision"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unsettle: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_decision: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedDecision"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decision"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decision_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionRevisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_comments: {
+        parameters: {
+            query: {
+                subject: "unit" | "annotation" | "rating" | "result";
+                subject_id: string;
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comments"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    comment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewComment"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comment"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_comment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comment"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_comment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedComment"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comment"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_comment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comment"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    comment_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommentRevisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_votes: {
+        parameters: {
+            query: {
+                subject: "annotation" | "rating" | "comment";
+                subject_id: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VotesList"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVote"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Votes"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_notifications: {
+        parameters: {
+            query?: {
+                unread?: boolean;
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notifications"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_notifications: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadThese"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unread"];
                 };
             };
             /** @description A problem document (RFC 9457). */
