@@ -6,10 +6,10 @@ import "./lib/styles/controls.css";
 import { mount } from "svelte";
 import App from "./App.svelte";
 import { data } from "./lib/state/data.svelte";
-import { live } from "./lib/state/live.svelte";
+import { me } from "./lib/state/me.svelte";
 import { view } from "./lib/state/view.svelte";
 
 view.start();
+me.start();
 data.start();
-live.start();
 mount(App, { target: document.getElementById("app") as HTMLElement });

@@ -5,6 +5,18 @@ import type { ProblemDocument } from "./types";
 
 export const BASE = "/api/v1";
 
+/** What says who is asking: the token of the session, the chosen workspace, the share that is looked at without an account. */
+export const credentials: { csrf: string | null; workspace: string | null; share: string | null } = {
+  csrf: null,
+  workspace: null,
+  share: null,
+};
+let signedOut = (): void => undefined;
+/** Called when the server says that nobody is signed in any more. */
+export const onSignedOut = (then: () => void): void => {
+  signedOut = then;
+};
+
 /** What the server refused, with its reason and remedy. */
 export class Problem extends Error {
   readonly status: number;
@@ -56,8 +68,11 @@ async function once(request: Request): Promise<Response> {
 }
 async function send(request: Request): Promise<Response> {
   const writes = request.method !== "GET";
+  if (credentials.workspace) request.headers.set("X-Workspace", credentials.workspace);
+  if (credentials.share) request.headers.set("X-Share", credentials.share);
   if (writes) {
     request.headers.set("X-Microtome", "1");
+    if (credentials.csrf) request.headers.set("X-CSRF-Token", credentials.csrf);
     if (!request.headers.has("Idempotency-Key")) request.headers.set("Idempotency-Key", newKey());
   }
   const spare = writes ? request.clone() : null;
@@ -69,6 +84,7 @@ async function send(request: Request): Promise<Response> {
     await new Promise((done) => setTimeout(done, 600)); // the same key: a retry after a lost answer writes once
     response = await once(spare);
   }
+  if (response.status === 401) signedOut();
   if (!response.ok) throw await problem(response);
   return response;
 }
@@ -81,6 +97,7 @@ export const newKey = (): string =>
 /** Addresses that the browser itself reads: images, downloads. */
 export function url(path: string, query: Record<string, string | number | null | undefined> = {}): string {
   const params = new URLSearchParams();
+  if (credentials.share) params.set("share", credentials.share);
   for (const [key, value] of Object.entries(query))
     if (value !== null && value !== undefined && value !== "") params.set(key, String(value));
   const text = params.toString();

@@ -1,13 +1,18 @@
 /** The routes of docs/routes.md as functions. Paths, parameters and bodies are checked against the generated schema. */
-import { BASE, client, seg, unwrap, url } from "./client";
+import { BASE, client, credentials, seg, unwrap, url } from "./client";
 import type * as T from "./types";
 
 type S = AbortSignal | undefined;
 const V = "/api/v1" as const;
 const ifMatch = (revision: number) => ({ "If-Match": `"${revision}"` });
 
-export const session = (signal?: S) => unwrap(client.GET(`${V}/session`, { signal }));
-export const rename = (name: string) => unwrap(client.PATCH(`${V}/session`, { body: { name } }));
+/** Whoever answers as the session brings the token that later writes carry. */
+const entered = (session: T.Session): T.Session => {
+  credentials.csrf = session.csrf;
+  return session;
+};
+export const session = (signal?: S) => unwrap(client.GET(`${V}/session`, { signal })).then(entered);
+export const rename = (name: string) => unwrap(client.PATCH(`${V}/session`, { body: { name } })).then(entered);
 export const system = (signal?: S) => unwrap(client.GET(`${V}/system`, { signal }));
 
 export const models = (signal?: S) => unwrap(client.GET(`${V}/models`, { signal })).then((r) => r.items as T.Model[]);
@@ -147,11 +152,17 @@ export const savedSelections = (model: string, signal?: S) =>
   unwrap(client.GET(`${V}/selections`, { params: { query: { model } }, signal })).then(
     (r) => r.items as T.SavedSelection[],
   );
-export const saveSelection = (name: string, model: string, probe: string, selection: T.Selection) =>
-  unwrap(client.POST(`${V}/selections`, { body: { name, model, probe, selection } }));
+export const saveSelection = (
+  name: string,
+  model: string,
+  probe: string,
+  selection: T.Selection,
+  visibility: "private" | "workspace",
+) => unwrap(client.POST(`${V}/selections`, { body: { name, model, probe, selection, visibility } }));
 export const dropSelection = (id: string) =>
   unwrap(client.DELETE(`${V}/selections/{id}`, { params: { path: { id } } }));
-export const share = (state: T.ViewState) => unwrap(client.POST(`${V}/shares`, { body: { state } }));
+export const share = (state: T.ViewState, visibility: T.Share["visibility"]) =>
+  unwrap(client.POST(`${V}/shares`, { body: { state, visibility } }));
 export const shared = (id: string, signal?: S) =>
   unwrap(client.GET(`${V}/shares/{id}`, { params: { path: { id } }, signal })) as Promise<T.SharedView>;
 export const revoke = (id: string) => unwrap(client.DELETE(`${V}/shares/{id}`, { params: { path: { id } } }));

@@ -6,6 +6,10 @@ type Full<T> = { [K in keyof T]-?: Exclude<T[K], undefined> };
 
 export type Person = S["Person"];
 export type Session = S["Session"];
+export type Role = NonNullable<Session["role"]>;
+export type Scope = S["NewToken"]["scope"];
+export type Member = S["Member"];
+export type Invitation = S["Invitation"];
 export type System = S["System"];
 export type LayerInfo = S["LayerInfo"];
 export type Dissection = S["DissectionState"];
@@ -86,3 +90,11 @@ export type JSONSchema = {
   maxLength?: number;
   format?: string;
 };
+export type LabelSet = S["LabelSet"];
+export type LabelUnit = S["LabelUnit"];
+export type AnswerSchema = LabelSet["schema"];
+export type Answer = NonNullable<S["Rating"]["answer"]>;
+export type Region = S["Region"];
+export type Rating = S["Rating"];
+export type NextUnit = S["NextUnit"];
+export type QueueOrder = NonNullable<S["NextQuery"]["order"]>;

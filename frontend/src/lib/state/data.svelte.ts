@@ -1,4 +1,5 @@
 /** What several panes draw from: the lists, the atlas of the chosen pair, the map, and the aggregate of the selection. */
+import { credentials } from "../api/client";
 import * as api from "../api/endpoints";
 import type { Aggregate, Atlas, Method, Model, ModelDetail, Person, Probe, Run, Session, System } from "../api/types";
 import { loadMap } from "../api/map";
@@ -21,6 +22,8 @@ class Data {
   people = $state.raw<Person[]>([]);
   /** Grows when an annotation changed somewhere; what shows labels reads it. */
   annotated = $state(0);
+  /** Grows when a label set or an answer changed somewhere. */
+  labelled = $state(0);
 
   private waiting: { ids: Set<string>; then: () => void }[] = [];
   /** Do something once all these runs are done; forget it if one of them fails. */
@@ -57,6 +60,13 @@ class Data {
     const { model, probe } = view.state;
     return model && probe ? { model, probe, ...(view.share ? { share: view.share } : {}) } : null;
   }
+  /** Somebody is known to the server, or a frozen view is looked at: only then there is anything to read. */
+  get inside(): boolean {
+    return !!this.session.data?.person || (this.session.data !== null && credentials.share !== null);
+  }
+  private get member(): true | null {
+    return this.session.data?.person ? true : null;
+  }
   get active(): Run[] {
     return this.runs.filter((r) => r.state === "running" || r.state === "queued");
   }
@@ -71,19 +81,19 @@ class Data {
         (_, s) => api.session(s),
       );
       this.system = resource(
-        () => true,
+        () => this.member,
         (_, s) => api.system(s),
       );
       this.models = resource(
-        () => true,
+        () => this.member,
         (_, s) => api.models(s),
       );
       this.probes = resource(
-        () => true,
+        () => this.member,
         (_, s) => api.probes(s),
       );
       this.methods = resource(
-        () => true,
+        () => this.inside || null,
         (_, s) => api.methods(s),
       );
       this.detail = resource(
@@ -92,8 +102,7 @@ class Data {
         { keep: false },
       );
       this.atlas = resource(
-        () =>
-          view.route.name === "browse" || view.route.name === "unit" || view.route.name === "explain" ? this.at : null,
+        () => (["browse", "unit", "explain", "labels", "label-set"].includes(view.route.name) ? this.at : null),
         (at, s) => api.atlas(at, s),
       );
       const drawn = (): boolean => !!this.atlas.data && this.atlas.data.layers.some((l) => l.computed);
@@ -116,13 +125,14 @@ class Data {
             : null,
         (k, s) => api.aggregate(k.at, k.selection, s),
       );
-      void api.runs({ limit: 100 }).then(
-        (page) => {
-          this.runs = page.items;
-        },
-        () => undefined,
-      );
       this.choose();
+      let begun = false;
+      $effect(() => {
+        if (!this.member || begun) return;
+        begun = true;
+        this.readRuns();
+        live.start();
+      });
     });
     this.listen();
     // Workers come and go without an event; a missing worker or server is looked for more often.
@@ -179,6 +189,10 @@ class Data {
     live.on("annotation", () => {
       this.annotated += 1;
     });
+    for (const kind of ["label-set", "rating", "ratings", "assignment", "decision"] as const)
+      live.on(kind, () => {
+        this.labelled += 1;
+      });
     live.on("presence", (p: { people: Person[] }) => {
       this.people = p.people ?? [];
     });
@@ -194,14 +208,17 @@ class Data {
         this.aggregate,
       ])
         r.reload();
-      void api.runs({ limit: 100 }).then(
-        (page) => {
-          this.runs = page.items;
-        },
-        () => undefined,
-      );
+      this.readRuns();
       this.annotated += 1;
     });
+  }
+  private readRuns(): void {
+    void api.runs({ limit: 100 }).then(
+      (page) => {
+        this.runs = page.items;
+      },
+      () => undefined,
+    );
   }
   /** A run submitted here is known before its first event. */
   remember(run: Run): void {

@@ -1,8 +1,22 @@
 /** Whether the server can be heard, and what it says: one event stream per browser, shared by its tabs. */
 import { BASE } from "../api/client";
 
-type Kind = "run" | "preview" | "annotation" | "model" | "probe" | "presence" | "resync";
-const KINDS: Kind[] = ["run", "preview", "annotation", "model", "probe", "presence", "resync"];
+const KINDS = [
+  "run",
+  "preview",
+  "annotation",
+  "label-set",
+  "rating",
+  "ratings",
+  "assignment",
+  "decision",
+  "notification",
+  "model",
+  "probe",
+  "presence",
+  "resync",
+] as const;
+type Kind = (typeof KINDS)[number];
 type Message = { kind: Kind; data: any } | { state: "live" | "lost" };
 
 class Live {

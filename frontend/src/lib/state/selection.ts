@@ -48,7 +48,9 @@ export const emptyView = (): ViewState => ({
 });
 
 export type Route =
-  | { name: "home" | "browse" | "explain" | "runs" }
+  | { name: "home" | "browse" | "explain" | "runs" | "labels" }
+  | { name: "sign-in" | "join" | "account" | "team" }
+  | { name: "label-set"; id: string }
   | { name: "unit"; model: string; layer: string; unit: number }
   | { name: "result"; key: string }
   | { name: "shared"; id: string }

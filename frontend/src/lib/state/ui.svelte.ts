@@ -20,12 +20,13 @@ type Toast = { id: number; text: string; bad: boolean; action?: { label: string;
 
 class Ui {
   theme = $state<"light" | "dark">(document.documentElement.dataset.theme === "dark" ? "dark" : "light");
-  dialog = $state<"palette" | "shortcuts" | "share" | "model" | "probe" | "save" | "person" | null>(null);
+  dialog = $state<"palette" | "shortcuts" | "share" | "model" | "probe" | "save" | "person" | "label-set" | null>(null);
   full = $state<string | null>(null);
   sheet = $state(false);
   tab = $state<"layers" | "map" | "concepts" | "units" | "unit">("map");
   tool = $state<"pan" | "lasso" | "box">("lasso");
   width = $state(innerWidth);
+  height = $state(innerHeight);
   keys = $state(read("keys") !== "off");
   announced = $state("");
   toasts = $state.raw<Toast[]>([]);
@@ -33,7 +34,10 @@ class Ui {
   collapsed = $state<Record<string, boolean>>(JSON.parse(read("collapsed") ?? "{}"));
 
   constructor() {
-    addEventListener("resize", () => (this.width = innerWidth));
+    addEventListener("resize", () => {
+      this.width = innerWidth;
+      this.height = innerHeight;
+    });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (e) => {
       if (!read("theme")) this.paint(e.matches ? "dark" : "light");
     });

@@ -91,6 +91,10 @@ export function paramsSelection(q: URLSearchParams): Selection {
   };
 }
 
+const PLAIN = ["browse", "explain", "runs", "labels", "sign-in", "join", "account", "team"] as const;
+/** Screens about people rather than about a model; their addresses hold nothing else. */
+const PEOPLE = new Set<Route["name"]>(["sign-in", "join", "account", "team", "label-set"]);
+
 export function pathOf(route: Route): string {
   switch (route.name) {
     case "home":
@@ -99,6 +103,8 @@ export function pathOf(route: Route): string {
       return `/unit/${encodeURIComponent(route.model)}/${encodeURIComponent(route.layer)}/${route.unit}`;
     case "result":
       return `/results/${encodeURIComponent(route.key)}`;
+    case "label-set":
+      return `/labels/${encodeURIComponent(route.id)}`;
     case "shared":
       return `/s/${encodeURIComponent(route.id)}`;
     case "unknown":
@@ -119,8 +125,9 @@ export function routeOf(path: string): Route {
       }
     });
   if (!head) return { name: "home" };
-  if (head === "browse" || head === "explain" || head === "runs")
-    return rest.length ? { name: "unknown", path } : { name: head };
+  const plain = PLAIN.find((p) => p === head);
+  if (plain && !rest.length) return { name: plain };
+  if (head === "labels" && rest.length === 1) return { name: "label-set", id: rest[0] };
   if (head === "results" && rest.length === 1) return { name: "result", key: rest[0] };
   if (head === "s" && rest.length === 1) return { name: "shared", id: rest[0] };
   if (head === "unit" && rest.length === 3 && /^\d+$/.test(rest[2]))
@@ -133,7 +140,8 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     q = new URLSearchParams(),
     e = v.explain,
     e0 = emptyExplain();
-  if (route.name === "result" || route.name === "shared" || route.name === "unknown") return pathOf(route);
+  if (route.name === "result" || route.name === "shared" || route.name === "unknown" || PEOPLE.has(route.name))
+    return pathOf(route);
   if (v.model && route.name !== "unit" && route.name !== "home") q.set("m", v.model);
   if (v.probe && route.name !== "home") q.set(route.name === "unit" ? "probe" : "p", v.probe);
   if (share) q.set("share", share);
