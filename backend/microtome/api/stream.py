@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import orjson
 import structlog
-from fastapi import Request
 
-from microtome.collab.people import PersonRow
+from microtome.collab.people import MAIN, PersonRow
 from microtome.core.errors import NotFound
 
 if TYPE_CHECKING:
@@ -28,7 +27,22 @@ log = structlog.get_logger("microtome.events")
 POLL = 0.15
 PING = 15.0
 QUEUE = 2000
-Frame = tuple[int, bytes]
+CHECK = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event on its way: its id (0: it is only true now), its bytes, and for whom it is."""
+
+    id: int
+    data: bytes
+    workspace: str | None = None
+    person: str | None = None
+
+    def is_for(self, listener: PersonRow | None) -> bool:
+        if self.person is not None and (listener is None or listener.id != self.person):
+            return False
+        return self.workspace is None or self.workspace == (listener.workspace if listener is not None else MAIN)
 
 
 @dataclass(eq=False)
@@ -41,6 +55,8 @@ class Listener:
 
     def put(self, frame: Frame | None) -> None:
         """Called in the loop's own thread. A listener that does not keep up is cut off; it resumes by its id."""
+        if frame is not None and not frame.is_for(self.person):
+            return
         if self.frames.full():
             while not self.frames.empty():
                 self.frames.get_nowait()
@@ -87,8 +103,10 @@ class Broadcast:
     def presence(self) -> None:
         """Who is here, in this process; has no id, since it is only true now."""
         with self._lock:
-            people = {x.person.id: x.person.shape() for x in self.listeners if x.person is not None}
-        self._send((0, frame("presence", {"people": list(people.values())})))
+            here = {(x.person.workspace, x.person.id): x.person for x in self.listeners if x.person is not None}
+        for workspace in {workspace for workspace, _ in here} | {MAIN}:
+            people = [person.shape() for person in here.values() if person.workspace == workspace]
+            self._send(Frame(0, frame("presence", {"people": people}), workspace))
 
     def _send(self, item: Frame | None) -> None:
         with self._lock:
@@ -140,12 +158,13 @@ def frames_of(desk: Desk, rows: list[Any]) -> list[Frame]:
                 data = run_shape(desk, desk.engine.get(data["id"]))
             except NotFound:
                 continue
-        out.append((row.id, frame(row.type, data, row.id)))
+        out.append(Frame(row.id, frame(row.type, data, row.id), row.workspace_id, row.person_id))
     return out
 
 
-async def event_stream(desk: Desk, request: Request, since: str | int | None, person: PersonRow | None) -> AsyncIterator[bytes]:
-    """The bytes of one stream."""
+async def event_stream(desk: Desk, since: str | int | None, person: PersonRow | None, still: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """The bytes of one stream. It ends when ``still`` says that whoever listens may not any more, asked every quarter minute."""
+    checked = time.monotonic()
     listener = Listener(asyncio.get_running_loop(), person)
     joined = await anyio.to_thread.run_sync(desk.broadcast.join, listener)
     try:
@@ -154,24 +173,29 @@ async def event_stream(desk: Desk, request: Request, since: str | int | None, pe
         if since is not None:
             text = str(since)
             sent = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
-            async for id, data in _missed(desk, sent):
-                sent = max(sent, id)
-                yield data
+            async for item in _missed(desk, sent):
+                sent = max(sent, item.id)
+                if item.is_for(person):
+                    yield item.data
         else:
             # an id at once, so that a client that is cut off before the first event can resume
             yield frame("hello", {}, joined)
         while True:
+            if time.monotonic() - checked > CHECK:
+                checked = time.monotonic()
+                if not await anyio.to_thread.run_sync(still):
+                    return
             try:
                 async with asyncio.timeout(PING):
-                    item = await listener.frames.get()
+                    next_item = await listener.frames.get()
             except TimeoutError:
                 yield b": still here\n\n"
                 continue
-            if item is None:
+            if next_item is None:
                 return
-            if item[0] == 0 or item[0] > sent:
-                sent = max(sent, item[0])
-                yield item[1]
+            if next_item.id == 0 or next_item.id > sent:
+                sent = max(sent, next_item.id)
+                yield next_item.data
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(desk.broadcast.leave, listener)
@@ -181,7 +205,7 @@ async def _missed(desk: Desk, since: int) -> AsyncIterator[Frame]:
     events = desk.engine.events
     oldest, newest = await anyio.to_thread.run_sync(lambda: (events.oldest(), events.newest()))
     if since < 0 or since > newest or (oldest and since < oldest - 1):
-        yield newest, frame("resync", {}, newest)
+        yield Frame(newest, frame("resync", {}, newest))
         return
     while rows := await anyio.to_thread.run_sync(events.after, since):
         since = rows[-1].id

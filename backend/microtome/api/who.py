@@ -10,6 +10,7 @@ from microtome.api.desk import Desk
 from microtome.collab.accounts import Signed
 from microtome.collab.accounts.sessions import TOKEN
 from microtome.collab.people import PersonRow
+from microtome.core.errors import NotFound
 from microtome.core.settings import Settings
 
 PERSON_COOKIE = "microtome_person"
@@ -65,6 +66,15 @@ def person_of(desk: Desk, scope: Scope) -> PersonRow | None:
         found = signed(desk, scope)
         return found.in_workspace(wanted_workspace(scope)) if found is not None else None
     return desk.people.from_cookie(cookie_parser(Headers(scope=scope).get("cookie", "")).get(PERSON_COOKIE))
+
+
+def fresh_person(desk: Desk, scope: Scope) -> PersonRow | None:
+    """Like :func:`person_of`, asked again, for requests that last; None also for who is no member any more."""
+    scope.pop(_KEY, None)
+    try:
+        return person_of(desk, scope)
+    except NotFound:
+        return None
 
 
 def address_of(settings: Settings, scope: Scope) -> str:

@@ -16,12 +16,15 @@ import typer
 import uvicorn
 
 from microtome.api.app import create_app
+from microtome.api.security import LOOPBACK
+from microtome.cli.accounts import open_accounts
 from microtome.core.errors import InvalidInput, Unavailable
 from microtome.core.settings import Settings, settings
 from microtome.engine import Engine
 from microtome.engine.cluster.address import NOT_INSTALLED, check_address
 
 EXECUTORS = ("local", "ray")
+MODES = ("single-user", "team")
 DEMO_MODEL, DEMO_PROBE = "builtin:tinyplaces-resnet", "builtin:tinyplaces"
 log = structlog.get_logger("microtome.demo")
 
@@ -30,6 +33,7 @@ Port = Annotated[int | None, typer.Option("--port", help="Port; PORT or 8000 if 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder for the database and everything computed.")]
 
 
+Mode = Annotated[str | None, typer.Option("--mode", help="single-user: this machine, no sign-in. team: everybody signs in (docs/team.md).")]
 Where = Annotated[str | None, typer.Option("--executor", help="local: this machine. ray: a cluster; needs pip install 'microtome[ray]'.")]
 Address = Annotated[
     str | None,
@@ -38,7 +42,12 @@ Address = Annotated[
 
 
 def configured(
-    host: str | None, port: int | None, data: Path | None, executor: str | None = None, ray_address: str | None = None
+    host: str | None,
+    port: int | None,
+    data: Path | None,
+    executor: str | None = None,
+    ray_address: str | None = None,
+    mode: str | None = None,
 ) -> Settings:
     """Settings with the command line's changes; the environment carries them to worker processes.
 
@@ -57,6 +66,10 @@ def configured(
         if executor not in EXECUTORS:
             raise InvalidInput(f"There is no executor '{executor[:40]}'. Choose one of {', '.join(EXECUTORS)}.", field="executor")
         os.environ["MICROTOME_EXECUTOR"] = executor
+    if mode is not None:
+        if mode not in MODES:
+            raise InvalidInput(f"There is no mode '{mode[:40]}'. Choose one of {', '.join(MODES)}.", field="mode")
+        os.environ["MICROTOME_MODE"] = mode
     if ray_address is not None:
         os.environ["MICROTOME_RAY_ADDRESS"] = ray_address
     settings.cache_clear()
@@ -93,14 +106,34 @@ def _serve(values: Settings, engine: Engine, *, open_browser: bool) -> None:
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [address]).start()
     # a stream of events never ends by itself, so shutting down must not wait for it
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False, proxy_headers=False
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def serve(host: Host = None, port: Port = None, data: Data = None, executor: Where = None, ray_address: Address = None) -> None:
+def serve(
+    host: Host = None, port: Port = None, data: Data = None, executor: Where = None, ray_address: Address = None, mode: Mode = None
+) -> None:
     """Start the workbench."""
-    values = configured(host, port, data, executor, ray_address)
+    values = configured(host, port, data, executor, ray_address, mode)
+    if values.team:
+        check_team(values)
     _serve(values, Engine(values), open_browser=False)
+
+
+def check_team(values: Settings) -> None:
+    """
+    Raises:
+        Unavailable: nobody could let people in, or passwords would travel in the clear.
+    """
+    if not open_accounts(values).have_admin():
+        raise Unavailable(
+            f"There is no admin yet in {values.data_dir}. Run `microtome admin create-admin --data {values.data_dir}` first, "
+            "then start again."
+        )
+    if values.host not in LOOPBACK and not values.secure:
+        log.warning("passwords travel in the clear; put a proxy with https in front and set MICROTOME_PUBLIC_URL", host=values.host)
 
 
 def demo(

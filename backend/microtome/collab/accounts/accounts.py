@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from microtome.collab.accounts import passwords
@@ -185,6 +185,13 @@ class Accounts:
         alive = (t.person.c.id == person) & (t.person.c.state == "active") & t.person.c.email.is_not(None)
         with self.store.read() as connection:
             return connection.execute(select(t.person.c.id).where(alive)).first() is not None
+
+    def sign_out_all(self) -> int:
+        """End all sessions of everybody; returns how many there were."""
+        with self.store.write() as connection:
+            count = connection.execute(delete(t.session)).rowcount
+            audit(connection, None, "sign-out-all", str(count))
+        return int(count)
 
     def have_admin(self) -> bool:
         """True if somebody can administer the installation."""
