@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from microtome.api.deps import Cursor, DeskDep, Id, Limit, Me, SlugQuery
 from microtome.api.schemas.runs import Estimate, Run, RunRequest, Runs, RunState
 from microtome.api.shapes import run_page, run_shape
+from microtome.core.errors import Forbidden
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -49,5 +50,7 @@ def get_run(desk: DeskDep, id: Id) -> dict[str, object]:
 
 @router.post("/{id}/cancel", response_model=Run)
 def cancel(desk: DeskDep, me: Me, id: Id) -> dict[str, object]:
-    """Ask a run to stop. What it has published stays; 409 when it has ended."""
+    """Ask a run to stop. What it has published stays; 409 when it has ended. Another's run is stopped by editors only."""
+    if desk.engine.get(id).person_id != me.id and not me.may("editor"):
+        raise Forbidden("This run is somebody else's. Only who started it and editors stop it.", field="id")
     return run_shape(desk, desk.engine.cancel(id, me.id))
