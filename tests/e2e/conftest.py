@@ -34,13 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Server:
     """A ``microtome serve`` process and a small client for it."""
 
-    def __init__(self, data: Path, sources: Path) -> None:
+    def __init__(self, data: Path, sources: Path, *options: str) -> None:
         if not (ROOT / "backend/microtome/api/static/index.html").exists():
             pytest.skip("the frontend is not built: run `make test`, or `npm run build` in frontend/")
         environment = {
             **os.environ, "MICROTOME_DATA_DIR": str(data), "MICROTOME_SOURCE_ROOTS": f'["{sources}"]', "HF_HUB_OFFLINE": "1",
         }  # fmt: skip
-        command = [sys.executable, "-m", "microtome.cli", "serve", "--port", "0"]
+        command = [sys.executable, "-m", "microtome.cli", "serve", "--port", "0", *options]
         self.log = data / "server.log"
         data.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(

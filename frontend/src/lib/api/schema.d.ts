@@ -264,6 +264,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Oidc Start
+         * @description Go to the provider. 404 when none is set up.
+         */
+        get: operations["oidc_start"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Oidc Callback
+         * @description Come back from the provider, signed in, or to the page that says why not.
+         */
+        get: operations["oidc_callback"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/invitations": {
         parameters: {
             query?: never;
@@ -849,7 +889,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel
-         * @description Ask a run to stop. What it has published stays; 409 when it has ended.
+         * @description Ask a run to stop. What it has published stays; 409 when it has ended. Another's run is stopped by editors only.
          */
         post: operations["cancel"];
         delete?: never;
@@ -1850,6 +1890,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/label-sets/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Labels
+         * @description The whole label set with its history as a file; 409 while answers are hidden from me.
+         */
+        get: operations["export_labels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/label-sets/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Labels
+         * @description A new label set from a file. It is validated whole before anything is written; errors name row and column.
+         */
+        post: operations["import_labels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/selections": {
         parameters: {
             query?: never;
@@ -2306,6 +2386,21 @@ export interface components {
             undone: string | null;
             /** Items */
             items: components["schemas"]["Rating"][];
+        };
+        /** Body_import_labels */
+        Body_import_labels: {
+            /**
+             * File
+             * @description CSV, JSON or Parquet; its content decides what it is, not its name.
+             */
+            file: string;
+            /** Name */
+            name?: string | null;
+            /**
+             * Model
+             * @description What the set is about, if not what the file says.
+             */
+            model?: string | null;
         };
         /** Body_upload */
         Body_upload: {
@@ -4340,7 +4435,10 @@ export interface components {
             /** Items */
             items: components["schemas"]["SessionItem"][];
         };
-        /** SetImported */
+        /**
+         * SetImported
+         * @description Who brought the file. Authors and times of what it held are what the file says.
+         */
         SetImported: {
             /** By */
             by: string;
@@ -4348,6 +4446,11 @@ export interface components {
             at: string;
             /** Sha256 */
             sha256: string;
+            /**
+             * Ignored
+             * @description Columns that nobody knows.
+             */
+            ignored: string[];
         };
         /** SetProgress */
         SetProgress: {
@@ -5509,6 +5612,63 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_start: {
+        parameters: {
+            query?: {
+                /** @description Where to go afterwards, on this server. */
+                next?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    oidc_callback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            302: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8738,6 +8898,77 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Unread"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_labels: {
+        parameters: {
+            query?: {
+                format?: "csv" | "json" | "parquet";
+                style?: "microtome" | "neuronpedia" | "milannotations";
+                /** @description Only my own answers, without decisions. */
+                mine?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                    "application/json": unknown;
+                    "application/vnd.apache.parquet": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_labels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["Body_import_labels"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelSet"];
                 };
             };
             /** @description A problem document (RFC 9457). */
