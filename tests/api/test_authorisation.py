@@ -44,7 +44,9 @@ annotator  POST /label-batches/{id}/undo  PATCH /ratings/{id}  DELETE /ratings/{
 viewer     GET /label-sets/{id}/agreement  GET /comments  GET /comments/{id}/history  GET /votes  GET /notifications
 viewer     POST /notifications/read
 annotator  POST /comments  PATCH /comments/{id}  DELETE /comments/{id}  POST /comments/{id}/restore  PUT /votes
-editor     POST /label-sets/{id}/reveal  POST /label-sets  PATCH /label-sets/{id}  DELETE /label-sets/{id}  POST /label-sets/{id}/restore  POST /label-sets/{id}/units
+viewer     GET /label-sets/{id}/export
+editor     POST /label-sets/{id}/reveal  POST /label-sets/import
+editor     POST /label-sets  PATCH /label-sets/{id}  DELETE /label-sets/{id}  POST /label-sets/{id}/restore  POST /label-sets/{id}/units
 editor     POST /label-sets/{id}/assignments  POST /label-sets/{id}/decisions  PATCH /decisions/{id}  DELETE /decisions/{id}
 """
 LEAST = {

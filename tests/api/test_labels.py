@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import orjson
 import pytest
 from fastapi.testclient import TestClient
 
@@ -123,3 +125,69 @@ def test_threads_votes_and_news(client: Any, other: Any) -> None:
     params = {"subject": "comment", "subject_id": first.json()["id"]}
     assert client.get(f"{API}/votes", params=params).json()["items"][0]["mine"] == 0
     assert other.delete(f"{API}/comments/{first.json()['id']}", headers={"If-Match": '"1"'}).status_code == 200  # everybody is admin
+
+
+def test_files(client: Any) -> None:
+    made = client.post(f"{API}/label-sets", json=NEW | {"blind": False, "name": "Wh/at?"}).json()
+    path = f"{API}/label-sets/{made['id']}"
+    client.post(f"{path}/ratings", json={"layer": "stage1", "unit": 0, "answer": "sky"})
+    for format in ("csv", "json", "parquet"):
+        file = client.get(f"{path}/export", params={"format": format})
+        assert file.headers["content-disposition"] == f'attachment; filename="Wh-at.{format}"'
+        copy = client.post(f"{API}/label-sets/import", files={"file": ("x", file.content)}, data={"name": f"from {format}"})
+        assert copy.status_code == 201
+        assert (copy.json()["name"], copy.json()["answers"]) == (f"from {format}", 1)
+    wrong = client.post(f"{API}/label-sets/import", files={"file": ("x", b"model,layer,unit,annotation\nfake,stage1,x,sky\n")})
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "unit")
+    assert "Row 1" in wrong.json()["detail"]
+    assert len(client.get(f"{API}/label-sets").json()["items"]) == 4
+
+
+def test_the_client_and_the_command_line(
+    settings: Any, ready: Any, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any, tmp_path: Any
+) -> None:
+    from microtome.api.app import create_app
+    from microtome.cli import main
+    from microtome.client import Client
+    from microtome.core.settings import settings as read_settings
+    from tests.api.serve import serving
+
+    with serving(create_app(settings, engine=ready)) as url, Client(url) as lab:
+        made = lab.make_label_set("what", "fake", NEW["schema"], [("stage1", 0), ("stage1", 1)], raters=1)  # type: ignore[arg-type]
+        unit = lab.next_unit(made["id"])
+        assert unit is not None
+        rated = lab.rate(made["id"], unit["layer"], unit["unit"], "sky")
+        assert lab.change_rating(rated, "tree")["revision"] == 2
+        machine = {"name": "milan", "version": "1"}
+        batch = lab.rate_many(made["id"], [{"layer": "stage1", "unit": u, "answer": "tree"} for u in (0, 1)], machine)
+        assert lab.agreement(made["id"])["machine_scores"][0]["percent"] == 1.0
+        assert lab.undo_batch(batch["id"])["undone"]
+        assert [r["answer"] for r in lab.ratings(made["id"])] == ["tree"]
+        lab.rate(made["id"], "stage1", 1, "sky")
+        file = lab.export_labels(made["id"], "json")
+        assert lab.import_labels(file, name="copy")["answers"] == 2
+        assert [s["name"] for s in lab.label_sets("fake")] == ["copy", "what"]
+
+    def microtome(*arguments: str) -> bytes:
+        monkeypatch.setattr("sys.argv", ["microtome", "labels", *arguments])
+        read_settings.cache_clear()
+        with contextlib.suppress(SystemExit):
+            main()
+        shown = capsysbinary.readouterr()
+        return bytes(shown.out or shown.err)
+
+    monkeypatch.setenv("MICROTOME_DATA_DIR", str(settings.data_dir))
+    try:
+        listed = orjson.loads(microtome("list", "--json"))["items"]
+        assert [s["name"] for s in listed] == ["copy", "what"]
+        assert b"blind" in microtome("list")
+        assert b"hidden" in microtome("export", made["id"])
+        out = tmp_path / "labels.csv"
+        assert microtome("export", made["id"][:8], "--reveal", "--out", str(out)).decode().split() == [str(out)]
+        assert orjson.loads(microtome("import", str(out), "--name", "again", "--json"))["answers"] == 2
+        assert orjson.loads(microtome("agreement", made["id"], "--json"))["people"] == 1
+        assert b"Krippendorff" in microtome("agreement", made["id"])
+        assert b"0 label sets begin" in microtome("agreement", "nothing")
+        assert b"no workspace" in microtome("list", "--workspace", "elsewhere")
+    finally:
+        read_settings.cache_clear()

@@ -18,6 +18,7 @@ from microtome.api.policy import check_table, guard
 from microtome.api.routers import annotations as annotations_router
 from microtome.api.routers import (
     events,
+    exchange,
     imports,
     labels,
     methods,
@@ -42,8 +43,7 @@ from microtome.engine import Engine
 PREFIX = "/api/v1"
 ROUTERS = (
     system, session, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, labels,
-    ratings, talk, saved,
-    events,
+    ratings, talk, exchange, saved, events,
 )  # fmt: skip
 PROBLEM = {
     "default": {

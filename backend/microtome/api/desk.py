@@ -10,6 +10,7 @@ from microtome.api.stream import Broadcast
 from microtome.collab.accounts import Accounts
 from microtome.collab.annotations import Annotations
 from microtome.collab.labels.decisions import Decisions
+from microtome.collab.labels.exchange.exchange import Exchange
 from microtome.collab.labels.queue import Queue
 from microtome.collab.labels.ratings import Ratings
 from microtome.collab.labels.scores import Scores
@@ -38,6 +39,7 @@ class Desk:
     label_sets: LabelSets
     label_queue: Queue
     label_scores: Scores
+    label_exchange: Exchange
     ratings: Ratings
     decisions: Decisions
     comments: Comments
@@ -77,6 +79,7 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         label_sets=LabelSets(store, engine.events),
         label_queue=Queue(store, engine.events, team=settings.team),
         label_scores=Scores(store),
+        label_exchange=Exchange(store, engine.events),
         ratings=Ratings(store, engine.events),
         decisions=Decisions(store, engine.events),
         comments=Comments(store, engine.events, team=settings.team),

@@ -61,6 +61,7 @@ RULES: dict[str, str] = {
     "list_ratings": "viewer", "rating_history": "viewer", "rate": "annotator", "rate_many": "annotator", "undo_batch": "annotator",
     "change_rating": "annotator", "delete_rating": "annotator", "restore_rating": "annotator", "undo_rating": "annotator",
     "list_decisions": "viewer", "decision_history": "viewer", "settle": "editor", "change_decision": "editor", "unsettle": "editor",
+    "export_labels": "viewer", "import_labels": "editor",
     # threads
     "list_comments": "viewer", "comment_history": "viewer", "list_votes": "viewer", "list_notifications": "viewer",
     "comment": "annotator", "change_comment": "annotator", "delete_comment": "annotator", "restore_comment": "annotator",

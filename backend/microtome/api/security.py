@@ -22,6 +22,7 @@ from microtome.core.settings import Settings
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 TOKEN_COOKIE = "microtome_token"  # noqa: S105 - a name, not a secret
 JSON_BYTES = 4 * 2**20
+UPLOADS = ("/api/v1/uploads", "/api/v1/label-sets/import")
 WRITES = {"POST", "PATCH", "PUT", "DELETE"}
 CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
@@ -129,7 +130,7 @@ class Gate:
         return None
 
     def _limit(self, scope: Scope) -> int:
-        return self.settings.upload_bytes + 65536 if scope["path"] == "/api/v1/uploads" else JSON_BYTES
+        return self.settings.upload_bytes + 65536 if scope["path"] in UPLOADS else JSON_BYTES
 
     def _bounded(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """A chunked body has no length to check beforehand, so it is counted as it comes."""

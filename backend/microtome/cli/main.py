@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from microtome import __version__
-from microtome.cli import admin, export, imports, methods, run, serve, sources
+from microtome.cli import admin, export, imports, labels, methods, run, serve, sources
 from microtome.core.errors import InvalidInput, MicrotomeError, NotFound, RunCancelled
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command("methods")(methods.methods)
 app.command("run")(run.run)
 app.command("export")(export.export)
 app.command("import")(imports.import_results)
+app.add_typer(labels.labels_app, name="labels")
 app.add_typer(admin.app, name="admin")
 
 

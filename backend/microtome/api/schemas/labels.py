@@ -84,9 +84,12 @@ class LabelSetContent(Out):
 
 
 class SetImported(Out):
+    """Who brought the file. Authors and times of what it held are what the file says."""
+
     by: str
     at: str
     sha256: str
+    ignored: list[str] = Field(description="Columns that nobody knows.")
 
 
 class LabelSet(LabelSetContent):

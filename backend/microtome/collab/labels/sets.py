@@ -205,9 +205,10 @@ def shapes_of(connection: Connection, me: PersonRow, rows: Sequence[Row[Any]]) -
         "mine": counted(connection, given.where(r.c.rater == rater_of(me))),
     }
     people = named(connection, [id for row in rows for id in (row.author_id, row.changed_by_id)])
-    names = ("id", "model", "model_hash", "probe", "selection", "imported")
+    names = ("id", "model", "model_hash", "probe", "selection")
     return [
         {name: getattr(row, name) for name in names}
+        | {"imported": None if row.imported is None else {name: row.imported[name] for name in ("by", "at", "sha256", "ignored")}}
         | LABEL_SET.of(row)
         | {name: found.get(row.id, 0) for name, found in counts.items()}
         | authorship(row, people)

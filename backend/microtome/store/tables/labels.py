@@ -76,7 +76,7 @@ label_set = _changeable(
     Column("model_hash", String(64), nullable=False),
     Column("probe", String(64)),
     Column("selection", Json),  # the predicate that its units were found by, if it was one
-    Column("imported", Json),  # {by, at, sha256}: authors and times of imported rows are what the file says
+    Column("imported", Json),  # {by, at, sha256, ignored, mark}: authors and times of imported rows are what the file says
     *_set_content(),
     Index("ix_label_set_place", "workspace_id", "model"),
 )
