@@ -19,6 +19,7 @@ ROLES = ("viewer", "annotator", "editor", "admin")
 
 #: Written by hand, not taken from the code: the least role of each route; "own" is for sessions of a browser only.
 LINES = """
+anyone     GET /session/oidc  GET /session/oidc/callback
 anyone     GET /health  GET /ready  GET /session  POST /session  POST /invitations/open  POST /invitations/accept  GET /shares/{id}
 signed-in  DELETE /session  GET /workspaces
 own        PATCH /session  POST /session/password  POST /session/leave  GET /sessions  DELETE /sessions  DELETE /sessions/{id}

@@ -23,6 +23,7 @@ from microtome.api.routers import (
     labels,
     methods,
     models,
+    oidc,
     people,
     probes,
     ratings,
@@ -42,7 +43,7 @@ from microtome.engine import Engine
 
 PREFIX = "/api/v1"
 ROUTERS = (
-    system, session, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, labels,
+    system, session, oidc, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, labels,
     ratings, talk, exchange, saved, events,
 )  # fmt: skip
 PROBLEM = {

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 from microtome.api.browse.cache import BrowseCache
 from microtome.api.limits import Limits
+from microtome.api.oidc import Provider, provider_of
 from microtome.api.stream import Broadcast
 from microtome.collab.accounts import Accounts
+from microtome.collab.accounts.federated import Federated
 from microtome.collab.annotations import Annotations
 from microtome.collab.labels.decisions import Decisions
 from microtome.collab.labels.exchange.exchange import Exchange
@@ -34,6 +36,8 @@ class Desk:
     store: Store
     people: People
     accounts: Accounts
+    federated: Federated
+    oidc: Provider | None
     limits: Limits
     annotations: Annotations
     label_sets: LabelSets
@@ -68,12 +72,15 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
     engine = engine or Engine(settings)
     store = engine.store
     people = People(store)
+    accounts = Accounts(store, people.key, settings.session_hours)
     desk = Desk(
         settings=settings,
         engine=engine,
         store=store,
         people=people,
-        accounts=Accounts(store, people.key, settings.session_hours),
+        accounts=accounts,
+        federated=Federated(accounts, settings.oidc_domains, settings.oidc_role),
+        oidc=provider_of(settings, people.key),
         limits=Limits({"reads": settings.reads_per_minute, "writes": settings.writes_per_minute, "runs": settings.runs_per_minute}),
         annotations=Annotations(store, people, engine.events),
         label_sets=LabelSets(store, engine.events),

@@ -34,6 +34,7 @@ RULES: dict[str, str] = {
     "health": ANYONE, "ready": ANYONE, "metrics": "viewer", "system": "viewer", "search": "viewer", "events": "viewer",
     # account
     "session": ANYONE, "sign_in": ANYONE, "sign_out": SIGNED, "rename": OWN, "change_password": OWN, "leave": OWN,
+    "oidc_start": ANYONE, "oidc_callback": ANYONE,
     "list_sessions": OWN, "end_other_sessions": OWN, "end_session": OWN, "list_tokens": OWN, "make_token": OWN, "revoke_token": OWN,
     # people
     "open_invitation": ANYONE, "accept_invitation": ANYONE, "list_invitations": "admin", "invite": "admin", "revoke_invitation": "admin",

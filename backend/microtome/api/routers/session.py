@@ -168,7 +168,7 @@ def shape_of(desk: Desk, who: Signed | None, token: str | None, wanted: str | No
         "workspace": here.workspace if here is not None else None,
         "workspaces": [{"id": m.id, "name": m.name, "role": m.role} for m in who.memberships] if who is not None else [],
         "csrf": desk.accounts.sessions.csrf(token or "") if by_session else None,
-        "providers": [],
+        "providers": [] if desk.oidc is None else [{"id": "oidc", "name": desk.settings.oidc_name, "url": "/api/v1/session/oidc"}],
     }
 
 
