@@ -46,8 +46,8 @@ class Lockout:
         Raises:
             TooManyRequests: this account or this address has to wait.
         """
-        at = time.time()
         with self.store.write(lock="sign-in") as connection:
+            at = time.time()  # now, since others may have been let through while this one waited for its turn
             connection.execute(delete(t.failure).where(t.failure.c.at < at - ACCOUNT.forget))
             counts = {}
             for key, limit in self._keys(email, address):
@@ -57,7 +57,7 @@ class Lockout:
                 before = 0 if row is None or row.at < at - limit.forget else row.failures
                 counts[key] = (row is not None, before + 1, limit)
             for key, (there, count, limit) in counts.items():
-                values = {"failures": count, "at": at, "until": at + limit.wait(count)}
+                values = {"failures": count, "at": at, "until": at + limit.wait(count) if limit.wait(count) else 0.0}
                 if there:
                     connection.execute(update(t.failure).where(t.failure.c.key == key).values(**values))
                 else:
