@@ -22,6 +22,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Metric = Literal["nominal", "ordinal", "interval"]
+Statistic = Callable[[Floats], float | None]  # of how often each unit counts
 DRAWS = 1000
 NO_PAIRS = "No unit has answers of two raters."
 NO_VARIATION = "All answers are the same, so agreement beyond chance is not defined (0/0)."
@@ -79,17 +80,21 @@ def by_unit(cells: Cells) -> Floats:
 
 
 def percent(cells: Cells) -> Measure:
-    shares = by_unit(cells)
     if cells.units == 0:
         return Measure(None, NO_PAIRS)
-    return _measured(cells, lambda weight: float(shares @ weight / weight.sum()))
+
+    def statistic(kinds: Cells) -> Statistic:
+        shares = by_unit(kinds)
+        return lambda weight: float(shares @ weight / weight.sum())
+
+    return _measured(cells, statistic)
 
 
 def alpha(cells: Cells, metric: Metric, *, interval: bool = True) -> Measure:
     """Krippendorff's alpha; without its confidence interval if ``interval`` is False."""
     if cells.units == 0:
         return Measure(None, NO_PAIRS)
-    return _measured(cells, lambda weight: _alpha(cells, metric, weight), interval=interval)
+    return _measured(cells, lambda kinds: _alpha(kinds, metric), interval=interval)
 
 
 def fleiss(cells: Cells) -> Measure:
@@ -102,13 +107,17 @@ def fleiss(cells: Cells) -> Measure:
     number = np.cumsum(chosen) - 1
     keep = chosen[cells.unit]
     same = Cells(number[cells.unit[keep]], cells.code[keep], cells.count[keep], int(chosen.sum()), cells.values)
-    shares = by_unit(same)
 
-    def kappa(weight: Floats) -> float | None:
-        marginal = np.bincount(same.code, same.count * weight[same.unit], len(same.values)) / (weight.sum() * size)
-        return _beyond(float(shares @ weight / weight.sum()), float(marginal @ marginal))
+    def statistic(kinds: Cells) -> Statistic:
+        shares = by_unit(kinds)
 
-    return _measured(same, kappa)
+        def kappa(weight: Floats) -> float | None:
+            marginal = np.bincount(kinds.code, kinds.count * weight[kinds.unit], len(kinds.values)) / (weight.sum() * size)
+            return _beyond(float(shares @ weight / weight.sum()), float(marginal @ marginal))
+
+        return kappa
+
+    return _measured(same, statistic)
 
 
 def cohen(a: Sequence[int], b: Sequence[int], values: Sequence[float] | None = None) -> Measure:
@@ -156,43 +165,76 @@ def _raster(polygon: Floats, grid: int) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _alpha(cells: Cells, metric: Metric, weight: Floats) -> float | None:
-    """With each unit counted ``weight`` times. D_o and D_e without the factors that cancel."""
+def _alpha(cells: Cells, metric: Metric) -> Statistic:
+    """D_o and D_e without the factors that cancel. What does not depend on the weights is computed once."""
     sizes, size = cells.sizes, len(cells.values)
-    given = cells.count * weight[cells.unit]
-    marginal = np.bincount(cells.code, given, size)
-    total = marginal.sum()
     if metric == "nominal":
-        unequal = (sizes**2 - np.bincount(cells.unit, cells.count**2, cells.units)) / (sizes - 1)
-        observed, expected = float(unequal @ weight), total**2 - marginal @ marginal
-    else:
+        apart = (sizes**2 - np.bincount(cells.unit, cells.count**2, cells.units)) / (sizes - 1)
+    elif metric == "interval":
+        apart = _apart(cells, sizes, cells.values)
+
+    def alpha(weight: Floats) -> float | None:
+        marginal = np.bincount(cells.code, cells.count * weight[cells.unit], size)
+        total = marginal.sum()
+        if np.count_nonzero(marginal) < 2:
+            return None
+        if metric == "nominal":
+            return float(1 - (total - 1) * (apart @ weight) / (total**2 - marginal @ marginal))
         place = cells.values if metric == "interval" else np.cumsum(marginal) - marginal / 2
         place = place - (marginal @ place) / total  # differences do not change, and nothing large cancels
-        first = np.bincount(cells.unit, cells.count * place[cells.code], cells.units)
-        second = np.bincount(cells.unit, cells.count * place[cells.code] ** 2, cells.units)
-        observed = float((2 * (sizes * second - first**2) / (sizes - 1)) @ weight)
-        expected = 2 * (total * (marginal @ place**2) - (marginal @ place) ** 2)
-    if np.count_nonzero(marginal) < 2 or expected <= 0:
-        return None
-    return float(1 - (total - 1) * observed / expected)
+        observed = (apart if metric == "interval" else _apart(cells, sizes, place)) @ weight
+        return float(1 - (total - 1) * observed / (2 * total * (marginal @ place**2)))
+
+    return alpha
+
+
+def _apart(cells: Cells, sizes: Floats, place: Floats) -> Floats:
+    """Per unit, the squared differences of all ordered pairs of answers over the number of answers less one."""
+    first = np.bincount(cells.unit, cells.count * place[cells.code], cells.units)
+    second = np.bincount(cells.unit, cells.count * place[cells.code] ** 2, cells.units)
+    return 2 * (sizes * second - first**2) / (sizes - 1)
 
 
 def _beyond(observed: float, expected: float) -> float | None:
     return None if 1 - expected < 1e-12 else (observed - expected) / (1 - expected)
 
 
-def _measured(cells: Cells, statistic: Callable[[Floats], float | None], *, interval: bool = True) -> Measure:
+def _measured(cells: Cells, statistic: Callable[[Cells], Statistic], *, interval: bool = True) -> Measure:
     """The statistic and its interval. Draws in which it is not defined are left out; with too many of them there is none."""
+    kinds, kind_of = _kinds(cells)
+    of_weights = statistic(kinds)
     answers = int(cells.count.sum())
-    value = statistic(np.ones(cells.units))
+    value = of_weights(np.bincount(kind_of, minlength=kinds.units).astype(np.float64))
     if value is None:
         return Measure(None, NO_VARIATION, units=cells.units, answers=answers)
     if cells.units < 2 or not interval:
         return Measure(value, units=cells.units, answers=answers)
     generator = np.random.default_rng(0)
-    weights = (generator.multinomial(cells.units, np.full(cells.units, 1 / cells.units)).astype(np.float64) for _ in range(DRAWS))
-    drawn = [d for d in map(statistic, weights) if d is not None]
+    weights = (
+        np.bincount(kind_of[generator.integers(0, cells.units, cells.units)], minlength=kinds.units).astype(np.float64)
+        for _ in range(DRAWS)
+    )
+    drawn = [d for d in map(of_weights, weights) if d is not None]
     if len(drawn) < 0.9 * DRAWS:
         return Measure(value, units=cells.units, answers=answers, draws=len(drawn))
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Measure(value, None, float(low), float(high), cells.units, answers, len(drawn))
+
+
+def _kinds(cells: Cells) -> tuple[Cells, Ints]:
+    """Units with the same counts are counted once, with their number as the weight: of twenty thousand units rated by three
+    people on five steps there are at most 35 kinds. Also the kind of each unit."""
+    starts = np.searchsorted(cells.unit, np.arange(cells.units + 1))
+    pairs = np.stack([cells.code, cells.count], axis=1)
+    seen: dict[bytes, int] = {}
+    kind_of = np.empty(cells.units, np.int64)
+    first: list[int] = []
+    for unit in range(cells.units):
+        part = pairs[starts[unit] : starts[unit + 1]]
+        key = part[np.argsort(part[:, 0])].tobytes()
+        kind_of[unit] = seen.setdefault(key, len(seen))
+        if kind_of[unit] == len(first):
+            first.append(unit)
+    rows = np.concatenate([np.arange(starts[u], starts[u + 1]) for u in first])
+    sizes = np.diff(starts)[first]
+    return Cells(np.repeat(np.arange(len(first)), sizes), cells.code[rows], cells.count[rows], len(first), cells.values), kind_of
