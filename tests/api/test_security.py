@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -15,9 +16,12 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import select
 
 from microtome.api.app import create_app
 from microtome.core.settings import Settings
+from microtome.store import tables as t
+from tests.api.team import BASE, PASSWORD, Browser, account, signed_in
 
 API = "/api/v1"
 NOTE = {"kind": "note", "model": "fake", "layer": "stage1", "unit": 0, "body": "x"}
@@ -157,3 +161,107 @@ def test_static_files_stay_inside(tmp_path: Path, make_engine: Any) -> None:
     assert client.get("/assets/missing.js").status_code == 404
     for path in ("/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/assets/%2e%2e/%2e%2e/secret.txt"):
         assert "treasure" not in client.get(path).text
+
+
+def team(settings: Settings, make_engine: Any, **more: Any) -> Any:
+    values = settings.model_copy(update={"mode": "team"} | more)
+    return create_app(values, engine=make_engine(values))
+
+
+def test_cookies_behind_https(settings: Settings, make_engine: Any, cheap_passwords: None) -> None:
+    app = team(settings, make_engine, public_url="https://lab.example.org", behind_proxy=True)
+    email = account(app, "viewer")
+    browser = TestClient(app, base_url="https://lab.example.org", headers={"Origin": "https://lab.example.org", "X-Microtome": "1"})
+    answer = browser.post(f"{API}/session", json={"email": email, "password": PASSWORD})
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-microtome_session=")
+    assert {"Secure", "HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+    assert answer.headers["strict-transport-security"] == "max-age=31536000"
+    assert answer.headers["cache-control"] == "no-store"
+    assert browser.get(f"{API}/models").status_code == 200
+
+
+def test_only_our_own_proxy_says_who_it_is(settings: Settings, make_engine: Any, cheap_passwords: None) -> None:
+    for behind, statuses in ((False, {403, 429}), (True, {403})):
+        app = team(settings.model_copy(update={"data_dir": settings.data_dir / str(behind)}), make_engine, behind_proxy=behind)
+        browser = Browser(app)
+        seen = set()
+        for i in range(22):  # another account and, so it says, another address each time
+            body = {"email": f"p{i}@lab.example", "password": "wrong"}
+            answer = browser.api("POST", "/session", json=body, headers={"X-Forwarded-For": f"1.1.1.1, 10.0.0.{i}"})
+            seen.add(answer.status_code)
+        assert seen == statuses
+
+
+def test_too_many_requests(settings: Settings, make_engine: Any, cheap_passwords: None) -> None:
+    app = team(settings, make_engine, reads_per_minute=5, writes_per_minute=20)
+    browser = signed_in(app, "annotator")
+    answers = [browser.api("GET", "/annotations") for _ in range(7)]
+    assert [a.status_code for a in answers][-1] == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert answers[-1].json()["type"] == "/problems/too-many-requests"
+    for _ in range(25):  # a key whose request was refused can be used again
+        refused = browser.api("PATCH", "/annotations/nothing", json={"body": "x"}, headers={"Idempotency-Key": "k", "If-Match": '"1"'})
+    assert refused.status_code in (404, 429)
+
+
+def test_answers_with_secrets_are_not_remembered(settings: Settings, make_engine: Any, cheap_passwords: None) -> None:
+    app = team(settings, make_engine)
+    browser, key = signed_in(app, "admin"), {"Idempotency-Key": "again"}
+    first, second = (browser.ok("POST", "/tokens", json={"name": "x", "scope": "read"}, headers=key) for _ in range(2))
+    assert first["token"] != second["token"]
+    with app.state.desk.store.read() as connection:
+        assert connection.execute(select(t.idempotency)).all() == []
+
+
+def test_an_idempotency_key_is_its_persons(settings: Settings, make_engine: Any, cheap_passwords: None) -> None:
+    app = team(settings, make_engine)
+    app.state.desk.engine.add_source("add-model", "builtin:fake")
+    ada, ben = signed_in(app, "annotator", "ada"), signed_in(app, "annotator", "ben")
+    key = {"Idempotency-Key": "the same"}
+    made = [who.ok("POST", "/annotations", json=NOTE | {"visibility": "private"}, headers=key)["id"] for who in (ada, ada, ben)]
+    assert made[0] == made[1] != made[2]
+    assert Browser(app).api("POST", "/annotations", json=NOTE | {"visibility": "private"}, headers=key).status_code == 401
+
+
+def test_logs_hold_no_secrets(settings: Settings, make_engine: Any, cheap_passwords: None, capfd: Any, monkeypatch: Any) -> None:
+    app = team(settings, make_engine)
+    browser = signed_in(app, "admin")
+    token = browser.ok("POST", "/tokens", json={"name": "x", "scope": "admin"})["token"]
+    secrets = [token, browser.cookies["microtome_session"], browser.headers["X-CSRF-Token"], PASSWORD]
+    monkeypatch.setattr(app.state.desk.engine.sources, "all", lambda *_: 1 / 0)  # something fails inside
+    failed = browser.api("GET", "/models")
+    program = TestClient(app, base_url=BASE, headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False)
+    assert failed.status_code == program.get(f"{API}/models").status_code == 500
+    browser.sign_in("admin@lab.example", PASSWORD + "x")
+    said = "".join(capfd.readouterr()) + failed.text
+    assert "ZeroDivisionError" in said
+    assert not [secret for secret in secrets if secret in said]
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", "=HYPERLINK(1)"])
+def test_what_people_write_cannot_become_a_page(client: Any, text: str) -> None:
+    made = client.post(f"{API}/annotations", json=NOTE | {"kind": "label", "body": text})
+    assert made.headers["content-type"] == "application/json"  # with nosniff: never a page
+    assert made.headers["x-content-type-options"] == "nosniff"
+    assert made.json()["body"] == text  # kept as it was written; who shows it escapes it
+    out = client.post(f"{API}/units/export", json={"model": "fake", "probe": "fake-probe"})
+    assert out.headers["content-type"].startswith("text/csv")
+    assert "attachment" in out.headers["content-disposition"]
+    assert ",=HYPERLINK" not in out.text
+    assert "'unsafe-inline'" not in out.headers["content-security-policy"].split("style-src")[0]
+
+
+@pytest.mark.parametrize("source", ["http://169.254.169.254/latest", "https://evil.example/x", "file:///etc/passwd", "path:http://evil"])
+def test_sources_are_no_addresses(shared_client: Any, source: str) -> None:
+    answer = shared_client.post(f"{API}/models", json={"source": source})
+    assert answer.status_code in (403, 404, 422), answer.text
+
+
+def test_the_tests_that_the_checklist_names_exist() -> None:
+    root = Path(__file__).parents[2]
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (root / "docs/asvs.md").read_text())
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test or 'test_'}" in (root / file).read_text(), (file, test)
