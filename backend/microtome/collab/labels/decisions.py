@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -87,7 +88,7 @@ class Decisions:
             if after is not None:
                 query = query.where(d.c.place > after)
             rows = list(connection.execute(query.limit(limit + 1)))
-            items = [_shape(connection, of, row) for row in rows[:limit]]
+            items = _shapes(connection, of, rows[:limit])
         return {"items": items, "next": str(rows[limit - 1].place) if len(rows) > limit else None}
 
     def _find(self, connection: Connection, me: PersonRow, id: str, *, lock: bool = False) -> tuple[Row[Any], Row[Any]]:
@@ -105,10 +106,16 @@ class Decisions:
 
 
 def _shape(connection: Connection, of: Row[Any], row: Row[Any]) -> Shape:
+    return _shapes(connection, of, [row])[0]
+
+
+def _shapes(connection: Connection, of: Row[Any], rows: Sequence[Row[Any]]) -> list[Shape]:
     u = t.label_unit
-    unit = connection.execute(select(u).where(u.c.set_id == row.set_id, u.c.place == row.place)).one()
-    people = named(connection, [row.author_id, row.changed_by_id])
-    return {
-        "id": row.id, "set": of.id, "layer": unit.layer, "unit": unit.unit, "answer": row.answer, "version": row.version,
-        "reason": row.reason,
-    } | authorship(row, people)  # fmt: skip
+    query = select(u).where(u.c.set_id == of.id, u.c.place.in_([row.place for row in rows]))
+    units = {unit.place: unit for unit in connection.execute(query)}
+    people = named(connection, [id for row in rows for id in (row.author_id, row.changed_by_id)])
+    return [
+        {"id": row.id, "set": of.id, "layer": units[row.place].layer, "unit": units[row.place].unit, "answer": row.answer,
+         "version": row.version, "reason": row.reason} | authorship(row, people)
+        for row in rows
+    ]  # fmt: skip
