@@ -138,13 +138,13 @@ def mentioned(text: str, people: Sequence[PersonRow]) -> set[str]:
     by_name: dict[str, set[str]] = {}
     for person in people:
         by_name.setdefault(person.name.casefold(), set()).add(person.id)
-    names = sorted(by_name, key=len, reverse=True)
+    lengths = sorted({len(name) for name in by_name}, reverse=True)  # a look-up for each, however many people there are
     start = low.find("@")
     while start >= 0:
         if start == 0 or not low[start - 1].isalnum():  # else it is part of an e-mail address
             rest = low[start + 1 : start + 200]
-            name = next((n for n in names if rest.startswith(n) and not rest[len(n) : len(n) + 1].isalnum()), None)
-            found |= by_name[name] if name is not None else set()
+            whole = (rest[:n] for n in lengths if not rest[n : n + 1].isalnum())
+            found |= next((by_name[name] for name in whole if name in by_name), set())
         start = low.find("@", start + 1)
     return found
 
