@@ -14,7 +14,7 @@ from microtome.api.limits import Limits
 from microtome.collab.accounts import Accounts, Signed, passwords
 from microtome.collab.accounts.lockout import ACCOUNT, ADDRESS
 from microtome.collab.people import MAIN, PersonRow
-from microtome.core.errors import Conflict, Forbidden, MicrotomeError, NotFound, TooManyRequests
+from microtome.core.errors import Conflict, Forbidden, InvalidInput, MicrotomeError, NotFound, TooManyRequests
 from microtome.store import tables as t
 
 PASSWORD = "four plain words here"
@@ -67,6 +67,28 @@ def test_the_parameters_of_passwords() -> None:
     # somebody unknown costs the same work: the hash that is compared with has the same parameters, and is a valid one
     assert passwords._NOBODY.rsplit("$", 2)[0] == kept.rsplit("$", 2)[0]
     assert not passwords.verify(None, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "short",
+        "x" * 201,
+        "aaaaaaaaaaaaaaaa",
+        "abcdefghijklmnop",
+        "passwordpassword",
+        "Ada Lovelace 1",
+        "ada.lovelace@lab",
+        "qwertyqwerty12",
+    ],
+)
+def test_weak_passwords(password: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        passwords.check_new(password, "Ada Lovelace", "ada.lovelace@lab.example")
+    assert refused.value.field == "password"
+    assert len(password) < 12 or password not in refused.value.detail
+    assert passwords.check_new(PASSWORD, "Ada Lovelace", None) == PASSWORD
 
 
 def test_of_many_guesses_at_once_no_more_are_looked_at(accounts: Accounts) -> None:
