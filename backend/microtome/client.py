@@ -57,7 +57,8 @@ class Client:
 
     Args:
         url: address of the server.
-        token: what the server printed, when it listens beyond its own machine.
+        token: an API token of team mode (``mt_...``), or what a server of single-user mode printed that listens beyond its own machine.
+        workspace: id of the workspace; one's first if left out.
         timeout: seconds for one request.
         transport: for tests.
     """
@@ -67,10 +68,13 @@ class Client:
         url: str = "http://127.0.0.1:8000",
         *,
         token: str | None = None,
+        workspace: str | None = None,
         timeout: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if workspace is not None:
+            headers["X-Workspace"] = workspace
         self._http = httpx.Client(base_url=f"{url.rstrip('/')}/api/v1", headers=headers, timeout=timeout, transport=transport)
 
     def __enter__(self) -> Client:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
+from microtome.client import Client, ClientError
 from microtome.store import tables as t
 from microtome.store.times import now
+from tests.api.serve import serving
 from tests.api.team import API, BASE, PASSWORD, Browser, account, signed_in
 
 NOTE = {"kind": "note", "model": "fake", "layer": "stage1", "unit": 0, "body": "look at the edges"}
@@ -224,3 +227,17 @@ def test_an_address_that_tries_many_accounts_has_to_wait(team_app: Any) -> None:
     browser = Browser(team_app)
     statuses = [browser.sign_in(f"person{i}@lab.example", "wrong").status_code for i in range(21)]
     assert statuses == [403] * 20 + [429]
+
+
+def test_the_python_client_with_a_token(team_app: Any) -> None:
+    admin = signed_in(team_app, "admin")
+    room = admin.ok("POST", "/workspaces", json={"name": "Second room"})["id"]
+    token = admin.ok("POST", "/tokens", json={"name": "notebook", "scope": "write"})["token"]
+    with serving(team_app) as url:
+        with Client(url, token=token, workspace=room) as there, Client(url, token=token) as here:
+            note = there.annotate("note", "fake", "stage1", 1, "from a notebook")
+            assert [a["id"] for a in there.annotations()] == [note["id"]]
+            assert list(here.annotations()) == []
+        with Client(url) as nobody, pytest.raises(ClientError) as refused:
+            nobody.models()
+    assert refused.value.status == 401
