@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Server
 
 Open = Callable[..., Page]
 QUESTION = "What do these images have in common?"
@@ -19,7 +22,7 @@ def answer(page: Page, *keys: str) -> None:
         expect(page.get_by_test_id("turn")).not_to_have_text(before or "")
 
 
-def test_two_people_label_blind_and_settle_what_they_differ_about(open_page: Open) -> None:
+def test_two_people_label_blind_and_settle_what_they_differ_about(open_page: Open, tmp_path: Path) -> None:
     first, second = open_page("/labels"), open_page("/labels")
     first.get_by_test_id("new-label-set-button").click()
     first.get_by_test_id("label-set-name").fill("What the last stage looks for")
@@ -58,6 +61,51 @@ def test_two_people_label_blind_and_settle_what_they_differ_about(open_page: Ope
     percent = first.get_by_test_id("agreement").locator("tr", has_text="Percent agreement")
     expect(percent).to_contain_text("67")
     expect(first.get_by_test_id("label-people").locator("tbody tr")).to_have_count(2)
+    first.get_by_label("More about What the last stage looks for").click()
+    first.get_by_role("button", name="Close it").click()
+    expect(first.get_by_text("closed", exact=True)).to_be_visible()
+    # Everything as a file, and back as a set of its own with the same answers.
+    first.get_by_label("Export").click()
+    with first.expect_download() as download:
+        first.get_by_role("button", name="JSON, with all revisions").click()
+    download.value.save_as(tmp_path / "labels.json")
+    first.get_by_role("button", name="Labels", exact=True).click()
+    first.get_by_test_id("import-labels").set_input_files(tmp_path / "labels.json")
+    expect(first).to_have_url(re.compile(r"/labels/\w+"))
+    first.locator("[data-tab=answers]").click()
+    back = first.get_by_test_id("label-units").locator("tbody tr")
+    expect(back.nth(1)).to_contain_text("water")
+    expect(back.nth(2)).to_contain_text("sky")
+    spoilt = tmp_path / "spoilt.csv"
+    spoilt.write_text("this is,no label set\n1,2\n")
+    first.get_by_role("button", name="Labels", exact=True).click()
+    first.get_by_test_id("import-labels").set_input_files(spoilt)
+    expect(first.get_by_role("alert")).to_contain_text("no row of kind")
+
+
+def test_a_question_beside_a_unit_reaches_whom_it_names(open_page: Open, server: Server) -> None:
+    asks, answers = open_page("/unit/tinyplaces-resnet/resnet.encoder.stages.3.layers.1/7"), open_page("/")
+    expect(answers.get_by_test_id("person")).to_be_visible()
+    name = answers.evaluate("async () => (await (await fetch('/api/v1/session')).json()).person.name")
+    asks.get_by_test_id("ask").click()
+    asks.get_by_test_id("comment-input").press_sequentially(f"What is this, @{name[:5]}")
+    asks.get_by_role("button", name=f"@{name}", exact=True).click()
+    asks.get_by_test_id("comment-send").click()
+    expect(asks.get_by_test_id("comment")).to_contain_text(f"What is this, @{name}")
+    bell = answers.get_by_test_id("bell")  # without reloading
+    expect(bell).to_have_attribute("data-unread", "1")
+    bell.get_by_role("button").first.click()
+    answers.get_by_role("button", name=re.compile("mentions you")).click()
+    expect(answers).to_have_url(re.compile("/unit/tinyplaces-resnet/"))
+    answers.get_by_test_id("comment").get_by_role("button", name="Reply").click()
+    answers.get_by_test_id("comment-input").fill("Snow, I think.")
+    answers.get_by_test_id("comment-send").click()
+    expect(asks.get_by_test_id("comment")).to_have_count(2)
+    expect(asks.get_by_test_id("bell")).to_have_attribute("data-unread", "1")
+    answers.get_by_test_id("comment").last.get_by_role("button", name="Delete").click()
+    expect(asks.get_by_test_id("comment")).to_have_count(1)
+    answers.get_by_role("button", name="Undo").click()
+    expect(asks.get_by_test_id("comment").last).to_contain_text("Snow")
 
 
 def test_every_kind_of_answer_can_be_given(open_page: Open) -> None:
@@ -90,4 +138,4 @@ def test_every_kind_of_answer_can_be_given(open_page: Open) -> None:
             page.get_by_test_id("send-answer").click()
         expect(page.get_by_test_id("turn")).not_to_have_text(before)
         page.get_by_role("button", name="Labels", exact=True).click()
-    expect(page.get_by_test_id("label-sets").locator("li")).to_have_count(5)
+    expect(page.get_by_test_id("label-sets").locator("li")).to_have_count(6)

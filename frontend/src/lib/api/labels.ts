@@ -1,5 +1,5 @@
 /** Label sets, their queue, answers and decisions: the routes of docs/routes.md as functions. */
-import { client, unwrap } from "./client";
+import { client, fetchBytes, save, unwrap, url } from "./client";
 import type * as T from "./types";
 
 type S = AbortSignal | undefined;
@@ -60,3 +60,23 @@ export const undoRating = (rating: T.Rating) =>
   );
 export const settle = (id: string, ref: T.UnitRef, answer: T.Answer, reason: string) =>
   unwrap(client.POST(`${V}/{id}/decisions`, { params: { path: { id } }, body: { ...ref, answer, reason } }));
+
+export type FileFormat = "csv" | "json" | "parquet";
+/** The label set as a file, written where downloads go. */
+export async function exportSet(set: T.LabelSet, format: FileFormat, style = "microtome", mine = false): Promise<void> {
+  const at = url(`/label-sets/${encodeURIComponent(set.id)}/export`, { format, style, mine: mine ? "true" : null });
+  const bytes = await fetchBytes(at, new AbortController().signal);
+  const name = set.name.replace(/[^\p{L}\p{N}._-]+/gu, "-").slice(0, 60);
+  save(new Blob([bytes]), `${name}${style === "microtome" ? "" : `-${style}`}${mine ? "-mine" : ""}.${format}`);
+}
+export const importSet = (file: File) =>
+  unwrap(
+    client.POST(`${V}/import`, {
+      body: { file: file as unknown as string },
+      bodySerializer: () => {
+        const form = new FormData();
+        form.set("file", file);
+        return form;
+      },
+    }),
+  );

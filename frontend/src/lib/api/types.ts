@@ -98,3 +98,6 @@ export type Region = S["Region"];
 export type Rating = S["Rating"];
 export type NextUnit = S["NextUnit"];
 export type QueueOrder = NonNullable<S["NextQuery"]["order"]>;
+export type Comment = S["Comment"];
+export type CommentSubject = Comment["subject"];
+export type Notification = S["Notification"];

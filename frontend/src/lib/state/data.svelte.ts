@@ -24,6 +24,9 @@ class Data {
   annotated = $state(0);
   /** Grows when a label set or an answer changed somewhere. */
   labelled = $state(0);
+  /** Grows when somebody said something, and when I was told of something. */
+  talked = $state(0);
+  notified = $state(0);
 
   private waiting: { ids: Set<string>; then: () => void }[] = [];
   /** Do something once all these runs are done; forget it if one of them fails. */
@@ -193,6 +196,12 @@ class Data {
       live.on(kind, () => {
         this.labelled += 1;
       });
+    live.on("comment", () => {
+      this.talked += 1;
+    });
+    live.on("notification", () => {
+      this.notified += 1;
+    });
     live.on("presence", (p: { people: Person[] }) => {
       this.people = p.people ?? [];
     });
@@ -210,6 +219,9 @@ class Data {
         r.reload();
       this.readRuns();
       this.annotated += 1;
+      this.labelled += 1;
+      this.talked += 1;
+      this.notified += 1;
     });
   }
   private readRuns(): void {

@@ -10,6 +10,7 @@ const KINDS = [
   "ratings",
   "assignment",
   "decision",
+  "comment",
   "notification",
   "model",
   "probe",
