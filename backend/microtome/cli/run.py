@@ -162,8 +162,10 @@ def _print(document: dict[str, Any]) -> None:
     for result in document["results"]:
         scores = result["document"].get("scores")
         if scores and "layers" not in document:
-            rows = [[s["name"], s["value"], s["unit"], s["low"], s["high"], s["chance_low"], s["chance_high"]] for s in scores]
-            title, note = result["document"]["title"], result["document"]["note"]
-            print_table(title, ["", "value", "unit", "95 % from", "to", "chance from", "to"], rows, note)
+            every = ("group", "name", "value", "unit", "low", "high", "chance", "chance_low", "chance_high")
+            fields = [f for f in every if f in ("name", "value") or any(s[f] not in (None, "") for s in scores)]
+            heads = {"group": "of", "name": "", "low": "95 % from", "high": "to", "chance_low": "from", "chance_high": "to"}
+            rows = [[s[name] for name in fields] for s in scores]
+            print_table(result["document"]["title"], [heads.get(f, f) for f in fields], rows, result["document"]["note"])
     how = "from the cache, without running the model" if document["cached"] else f"in {document['seconds']:.1f} s"
     typer.echo(f"{len(document['results'])} results, {how}. Keys: " + ", ".join(sorted({r["key"][:12] for r in document["results"]})[:6]))
