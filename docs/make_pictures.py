@@ -77,6 +77,27 @@ def scoreboard(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+def label(page: Page) -> None:
+    """A label set as it is while somebody answers; made once."""
+    page.get_by_test_id("new-label-set-button").wait_for()
+    page.wait_for_timeout(2500)
+    name = "What the last stage looks for"
+    there = page.get_by_test_id("label-sets").get_by_text(name)
+    if there.count():
+        there.click()
+    else:
+        page.get_by_test_id("new-label-set-button").click()
+        page.get_by_test_id("label-set-name").fill(name)
+        page.locator("button[data-kind=choice]").click()
+        page.get_by_test_id("label-set-options").fill("car, road, roof, window, tree, water, sky, snow, nothing in particular")
+        page.get_by_test_id("make-label-set").click()
+    page.get_by_test_id("exemplars").locator("canvas").first.wait_for()
+    for key in "523":
+        page.keyboard.press(key)
+        page.wait_for_timeout(1500)
+    page.wait_for_timeout(1500)
+
+
 def settle(page: Page) -> None:
     page.wait_for_timeout(2500)
 
@@ -95,6 +116,7 @@ def shoot(address: str) -> None:
             ("explain", f"/explain?{SUBJECTS}&{SIX}", explain, "light", (1600, 1000)),
             ("explain-dark", f"/explain?{SUBJECTS}&{SIX}", explain, "dark", (1600, 1000)),
             ("explain-set", f"/explain?{SUBJECTS}&set=method-scoreboard", scoreboard, "light", (1600, 1000)),
+            ("labels", "/labels", label, "light", (1600, 1000)),
             ("runs", "/runs", settle, "light", (1600, 1000)),
         ):
             context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)  # type: ignore[arg-type]
