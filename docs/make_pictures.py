@@ -82,7 +82,7 @@ def label(page: Page) -> None:
     page.get_by_test_id("new-label-set-button").wait_for()
     page.wait_for_timeout(2500)
     name = "What the last stage looks for"
-    there = page.get_by_test_id("label-sets").get_by_text(name)
+    there = page.get_by_test_id("label-sets").get_by_text(name).first
     if there.count():
         there.click()
     else:
