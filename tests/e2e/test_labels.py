@@ -139,3 +139,19 @@ def test_every_kind_of_answer_can_be_given(open_page: Open) -> None:
         expect(page.get_by_test_id("turn")).not_to_have_text(before)
         page.get_by_role("button", name="Labels", exact=True).click()
     expect(page.get_by_test_id("label-sets").locator("li")).to_have_count(6)
+
+
+def test_a_label_is_voted_on(open_page: Open) -> None:
+    address = "/unit/tinyplaces-resnet/resnet.encoder.stages.3.layers.1/9"
+    author, other = open_page(address), open_page(address)
+    author.get_by_test_id("unit-label").click()
+    author.get_by_test_id("label-input").fill("fence posts")
+    author.get_by_test_id("label-save").click()
+    expect(other.get_by_test_id("unit-label")).to_have_text("fence posts")
+    agree = other.get_by_role("button", name="Agree, 0 so far", exact=True)
+    agree.click()
+    expect(other.get_by_role("button", name="Agree, 1 so far", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(author.get_by_role("button", name="Agree, 1 so far", exact=True)).to_have_attribute("aria-pressed", "false")
+    other.get_by_role("button", name="Disagree, 0 so far", exact=True).click()  # one vote a person
+    expect(author.get_by_role("button", name="Disagree, 1 so far", exact=True)).to_be_visible()
+    expect(author.get_by_role("button", name="Agree, 0 so far", exact=True)).to_be_visible()

@@ -142,6 +142,12 @@ def test_hub_models_offline_say_how_to_bring_them(monkeypatch: pytest.MonkeyPatc
         load_model("hf:microtome-tests/not-cached")
 
 
+@pytest.mark.parametrize("name", ["../../etc", "a/../b", "..", "org/..", "org/a--b", "org//a", "a/b/c", "org/é", "", "-a/b", "a" * 97])
+def test_a_name_that_the_hub_could_not_have_is_refused_before_anything_is_looked_up(name: str) -> None:
+    with pytest.raises(InvalidInput, match="not a name on the hub"):
+        load_model(f"hf:{name}")
+
+
 def test_a_classifier_without_its_head_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
     import shutil
 

@@ -18,6 +18,7 @@ from microtome.core.keys import content_key, file_hash
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 HELP = "Write builtin:tinyplaces-resnet (or tinyplaces-vit, flowers-cnn), path:FOLDER in Hugging Face format, or hf:ORG/NAME."
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.safetensors.index.json", "pytorch_model.bin.index.json")
+_HUB_PART = "[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
 _CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 
 
@@ -85,7 +86,8 @@ def folder_of(source: str, *, download: bool = False) -> Path:
 
 
 def _hub_folder(name: str, download: bool) -> Path:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+|[\w.-]+", name):
+    # The hub's own rule; it also keeps the name from leaving the folder of the cache.
+    if not re.fullmatch(f"({_HUB_PART}/)?{_HUB_PART}", name) or ".." in name or "--" in name:
         raise InvalidInput(f"'{name[:100]}' is not a name on the hub. Write hf:ORG/NAME.", field="source")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError

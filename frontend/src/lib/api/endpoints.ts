@@ -9,6 +9,8 @@ const ifMatch = (revision: number) => ({ "If-Match": `"${revision}"` });
 /** Whoever answers as the session brings the token that later writes carry. */
 const entered = (session: T.Session): T.Session => {
   credentials.csrf = session.csrf;
+  // The one that was chosen last may be mine no longer: the server says which one it took instead.
+  if (credentials.workspace) credentials.workspace = session.workspace;
   return session;
 };
 export const session = (signal?: S) => unwrap(client.GET(`${V}/session`, { signal })).then(entered);

@@ -26,3 +26,9 @@ export const sayAgain = (comment: T.Comment, revision: number) =>
 export const notifications = (signal?: S) =>
   unwrap(client.GET(`${V}/notifications`, { params: { query: { limit: 30 } }, signal }));
 export const readAll = () => unwrap(client.POST(`${V}/notifications/read`, { body: { ids: null } }));
+export const votes = (subject: T.VoteSubject, ids: string[], signal?: S) =>
+  unwrap(client.GET(`${V}/votes`, { params: { query: { subject, subject_id: ids } }, signal })).then(
+    (r) => new Map(r.items.map((v) => [v.subject_id, v])),
+  );
+export const vote = (subject: T.VoteSubject, subject_id: string, value: -1 | 0 | 1) =>
+  unwrap(client.PUT(`${V}/votes`, { body: { subject, subject_id, value } }));

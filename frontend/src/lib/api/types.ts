@@ -101,3 +101,5 @@ export type QueueOrder = NonNullable<S["NextQuery"]["order"]>;
 export type Comment = S["Comment"];
 export type CommentSubject = Comment["subject"];
 export type Notification = S["Notification"];
+export type Votes = S["Votes"];
+export type VoteSubject = Votes["subject"];

@@ -196,9 +196,10 @@ class Data {
       live.on(kind, () => {
         this.labelled += 1;
       });
-    live.on("comment", () => {
-      this.talked += 1;
-    });
+    for (const kind of ["comment", "vote"] as const)
+      live.on(kind, () => {
+        this.talked += 1;
+      });
     live.on("notification", () => {
       this.notified += 1;
     });

@@ -1,5 +1,5 @@
 /** Whether the server can be heard, and what it says: one event stream per browser, shared by its tabs. */
-import { BASE } from "../api/client";
+import { credentials, url } from "../api/client";
 
 const KINDS = [
   "run",
@@ -11,6 +11,7 @@ const KINDS = [
   "assignment",
   "decision",
   "comment",
+  "vote",
   "notification",
   "model",
   "probe",
@@ -43,13 +44,14 @@ class Live {
   /** The tab that holds the lock reads the stream and tells the others; when it closes, another takes over. */
   start(): void {
     if (typeof BroadcastChannel !== "undefined" && navigator.locks) {
-      this.channel = new BroadcastChannel("microtome");
+      const name = `microtome ${credentials.workspace ?? ""}`; // tabs in another workspace have a stream of their own
+      this.channel = new BroadcastChannel(name);
       this.channel.onmessage = (event: MessageEvent<Message>) => this.take(event.data);
-      void navigator.locks.request("microtome-events", () => new Promise<void>(() => this.read()));
+      void navigator.locks.request(`${name} events`, () => new Promise<void>(() => this.read()));
     } else this.read();
   }
   private read(): void {
-    const source = new EventSource(BASE + "/events");
+    const source = new EventSource(url("/events", { workspace: credentials.workspace }));
     source.onopen = () => this.tell({ state: "live" });
     source.onerror = () => {
       this.tell({ state: "lost" });
