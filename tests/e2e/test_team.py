@@ -49,6 +49,11 @@ def test_people_sign_in_invite_and_are_shown_out(open_page: Open, server: Server
     sign_in(ada, "ada@example.org")
     expect(ada).to_have_url(re.compile("/labels$"))  # where she wanted to go
     expect(ada.get_by_test_id("new-label-set-button")).to_be_visible()
+    for elsewhere in ("https://example.org/", "//example.org", "/%5Cexample.org", "http://"):
+        ada.goto(f"{server.url}/sign-in?next={elsewhere}")
+        sign_in(ada, "ada@example.org")
+        expect(ada.get_by_test_id("person")).to_be_visible()
+        assert ada.url.startswith(server.url)
     ada.goto(server.url + "/team")
     ada.get_by_label("Role", exact=True).select_option("viewer")
     ada.get_by_test_id("invite").click()

@@ -7,7 +7,7 @@ const V = "/api/v1" as const;
 const ifMatch = (revision: number) => ({ "If-Match": `"${revision}"` });
 
 export const comments = (subject: T.CommentSubject, subject_id: string, signal?: S) =>
-  unwrap(client.GET(`${V}/comments`, { params: { query: { subject, subject_id, limit: 200 } }, signal })).then(
+  unwrap(client.GET(`${V}/comments`, { params: { query: { subject, subject_id, limit: 500 } }, signal })).then(
     (r) => r.items,
   );
 export const say = (subject: T.CommentSubject, subject_id: string, body: string, parent: string | null) =>

@@ -4,7 +4,6 @@ import * as people from "../api/people";
 import type { Person, Role, Session } from "../api/types";
 import { data } from "./data.svelte";
 import { ui } from "./ui.svelte";
-import { view } from "./view.svelte";
 
 const ROLES: Role[] = ["viewer", "annotator", "editor", "admin"];
 const KEPT = "microtome.workspace";
@@ -34,8 +33,6 @@ class Me {
     } catch {
       /* then it is the first one */
     }
-    const { route, share } = view;
-    credentials.share = route.name === "shared" ? route.id : share;
     onSignedOut(() => {
       if (this.person) data.session.reload();
     });
@@ -50,7 +47,9 @@ class Me {
   }
   /** The whole page is read again: nothing of what was on the screen belongs to whoever comes next. */
   enter(next = "/"): void {
-    location.assign(next.startsWith("/") && !next.startsWith("//") ? next : "/");
+    // Read as the browser reads it: "/\elsewhere" is an address of another server to it.
+    const to = URL.canParse(next, location.origin) ? new URL(next, location.origin) : null;
+    location.assign(to?.origin === location.origin ? to.href : "/");
   }
   async signOut(): Promise<void> {
     try {

@@ -1,4 +1,5 @@
 /** The selection store: what the person sees, kept in the address, with undo and redo. Every view emits into it and obeys it. */
+import { credentials } from "../api/client";
 import type { Selection, UnitRef, ViewState } from "../api/types";
 import { History } from "./history";
 import { type Route, emptySelection, emptyView, sameUnit } from "./selection";
@@ -9,7 +10,7 @@ type Mark = { selection: Selection; pinned: UnitRef[] };
 class View {
   state = $state.raw<ViewState>(emptyView());
   route = $state.raw<Route>({ name: "home" });
-  share = $state<string | null>(null);
+  private frozen = $state<string | null>(null);
   undoable = $state(false);
   redoable = $state(false);
   private history = new History<Mark>();
@@ -17,6 +18,14 @@ class View {
   start(): void {
     this.read();
     addEventListener("popstate", () => this.read());
+  }
+  /** The frozen view that is looked at; who is not signed in shows it with every request. */
+  get share(): string | null {
+    return this.frozen;
+  }
+  set share(id: string | null) {
+    this.frozen = id;
+    credentials.share = id;
   }
   private read(): void {
     const { route, view, share } = decode(location.pathname, location.search);
@@ -28,6 +37,7 @@ class View {
     this.state = view;
     this.route = route;
     this.share = share;
+    if (route.name === "shared") credentials.share = route.id;
   }
   private write(replace: boolean): void {
     const target = encode(this.route, this.state, this.share);
