@@ -120,6 +120,22 @@ def test_a_label_set_and_its_versions(lab: Lab) -> None:
     assert len(lab.sets.page(lab.eve, "fake", None, 10)["items"]) == 1
 
 
+def test_the_same_key_in_another_workspace_makes_another_set(lab: Lab) -> None:
+    first = lab.make(token="k")
+    assert lab.make(token="k")["id"] == first["id"]
+    lab.eve = replace(lab.eve, workspace="elsewhere")
+    second = lab.make(token="k", name="other")
+    assert (second["id"] != first["id"], second["name"]) == (True, "other")
+    assert lab.sets.get(lab.eve, second["id"])["name"] == "other"
+
+
+def test_a_stored_selection_that_nobody_knows_is_left_out(lab: Lab) -> None:
+    id = lab.make(selection={"nonsense": 1})["id"]
+    good = lab.make(selection={"layers": ["stage1"]})["id"]
+    shown = {s["id"]: s["selection"] for s in lab.sets.page(lab.eve, None, None, 9)["items"]}
+    assert (shown[id], shown[good]["layers"]) == (None, ["stage1"])
+
+
 def test_other_workspaces_know_nothing(lab: Lab) -> None:
     made = lab.make(blind=False)
     rating = lab.ratings.give(lab.ada, made["id"], "stage1", 0, "sky")
@@ -294,6 +310,10 @@ def test_many_answers_in_one_go_and_one_undo(lab: Lab) -> None:
     assert lab.sets.get(lab.ada, id)["mine"] == 1
     items[1]["revision"] = 3
     second = lab.ratings.bulk(lab.ada, id, items, None, None)
+    lab.sets.change(lab.eve, id, '"1"', {"closed": True})
+    with pytest.raises(Conflict, match="closed"):
+        lab.ratings.undo_batch(lab.ada, second["id"])
+    lab.sets.change(lab.eve, id, '"2"', {"closed": False})
     lab.ratings.change(lab.ada, before["id"], '"4"', answer="tree")
     with pytest.raises(Conflict, match="1 of 3"):
         lab.ratings.undo_batch(lab.ada, second["id"])

@@ -140,13 +140,96 @@ def test_a_file_with_holes_is_not_given_out(lab: Lab) -> None:
     id = lab.make(schema={"type": "text"})["id"]
     lab.ratings.give(lab.ada, id, "stage1", 0, "zebracrossing")
     lab.ratings.give(lab.ben, id, "stage1", 1, "my own")
-    with pytest.raises(Conflict, match="hidden"):
+    with pytest.raises(Conflict, match="answers for 1 units are hidden"):
         exchange.export(lab.ben, id, "csv", "microtome")
     mine = exchange.export(lab.ben, id, "csv", "microtome", mine=True)[0]
     assert b"my own" in mine
     assert b"zebracrossing" not in mine
     lab.ratings.reveal(lab.eve, id, None)
     assert b"zebracrossing" in exchange.export(lab.eve, id, "csv", "microtome")[0]
+
+
+def test_a_blind_set_in_which_nobody_else_answered_has_no_holes(lab: Lab) -> None:
+    exchange = Exchange(lab.store, lab.events)
+    id = lab.make()["id"]
+    assert exchange.export(lab.ada, id, "csv", "microtome")
+    made = lab.ratings.give(lab.ada, id, "stage1", 1, "sky")
+    assert exchange.export(lab.ada, id, "csv", "microtome")
+    lab.ratings.change(lab.ada, made["id"], '"1"', deleted=True)
+    with pytest.raises(Conflict, match="hidden"):  # the file would hold what it was before
+        exchange.export(lab.ben, id, "csv", "microtome")
+
+
+@BOTH
+def test_in_a_team_a_file_speaks_for_nobody_else(lab: Lab) -> None:
+    id = lab.make(blind=False)["id"]
+    lab.ratings.give(lab.ada, id, "stage1", 0, "sky")
+    lab.ratings.give(lab.eve, id, "stage1", 0, "tree")
+    lab.ratings.bulk(lab.ben, id, [{"layer": "stage1", "unit": 1, "answer": "wall"}], None, None)
+    lab.decisions.settle(lab.eve, id, "stage1", 1, "wall", "")
+    exchange = Exchange(lab.store, lab.events, team=True)
+    data = exchange.export(lab.eve, id, "json", "microtome")[0].replace(b'"Ada"', b'"Ada Forged"')
+    made = exchange.load(lab.eve, data, None, None, "t")
+    assert exchange.load(lab.eve, data, None, None, "t")["id"] == made["id"]
+    got = lab.ratings.page(lab.eve, made["id"], None, None, None, None, 9)["items"]
+    authors = {r["author"]["name"]: r["author"]["id"] for r in got}
+    assert set(authors) == {"Ada Forged", "Ben", "Eve"}
+    assert authors["Eve"] == lab.eve.id
+    assert not {lab.ada.id, lab.ben.id} & set(authors.values())
+    assert lab.sets.get(lab.ada, made["id"])["mine"] == 0
+    assert lab.sets.get(lab.eve, made["id"])["mine"] == 1
+    with lab.store.read() as connection:
+        batches = connection.execute(t.label_batch.select().where(t.label_batch.c.set_id == made["id"]))
+        assert [b.person_id for b in batches] == [authors["Ben"]]
+
+
+def spoilt_content(lab: Lab, kind: str, change: Any) -> bytes:
+    """An export in which the content of the first row of a kind is another."""
+    data, _ = Exchange(lab.store, lab.events).export(lab.eve, live(lab, [("bulk", 0, 0, "sky")]), "json", "microtome")
+    document = orjson.loads(data)
+    row = next(row for row in document["rows"] if row["kind"] == kind)
+    if "version" in change:
+        row |= change
+    else:
+        row["content"] = orjson.dumps(orjson.loads(row["content"]) | change).decode()
+    return orjson.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        ("set", {"selection": {"nonsense": 1}}, "'selection.nonsense'"),
+        ("set", {"selection": {"text": "a\0"}}, "null character"),
+        ("set", {"name": "a\0b"}, "null character"),
+        ("set", {"name": "a\nb"}, "'name'"),
+        ("set", {"name": " "}, "'name'"),
+        ("set", {"question": "\0"}, "null character"),
+        ("set", {"raters": 51}, "'raters'"),
+        ("set", {"raters": True}, "'raters'"),
+        ("set", {"blind": "yes"}, "'blind'"),
+        ("set", {"schema": None}, "'schema'"),
+        ("set", {"schema": {"type": "scale", "min": 0, "max": 1, "low": "\0"}}, "null character"),
+        ("set", {"probe": "p" * 65}, "'probe'"),
+        ("set", {"version": 10**15}, "column 'version': must be 1 to 2,147,483,647"),
+        ("set", {"version": -1}, "column 'version'"),
+        ("batch", {"ratings": 10**15}, "'ratings'"),
+        ("batch", {"ratings": -1}, "'ratings'"),
+        ("batch", {"undone": "yesterday"}, "'undone'"),
+    ],
+)
+def test_content_has_the_bounds_of_what_is_made_here(lab: Lab, kind: str, change: Any, words: str) -> None:
+    data = spoilt_content(lab, kind, change)
+    before = rows(lab)
+    with pytest.raises(InvalidInput, match=words):
+        Exchange(lab.store, lab.events).load(lab.eve, data, None, None, None)
+    assert rows(lab) == before
+
+
+def test_a_selection_comes_along(lab: Lab) -> None:
+    made = Exchange(lab.store, lab.events).load(
+        lab.eve, spoilt_content(lab, "set", {"selection": {"layers": ["stage1"]}}), None, None, None
+    )
+    assert made["selection"]["layers"] == ["stage1"]
 
 
 def test_formulas_are_text_in_a_spreadsheet(lab: Lab) -> None:
@@ -225,6 +308,7 @@ def spoilt(lab: Lab, **change: Any) -> bytes:
         ({"person_name": "Somebody else"}, "Row 8, column 'batch'|Row 8, column 'person_name'|called"),
         ({"batch": "nope"}, "Row 8, column 'batch'"),
         ({"machine_name": "a@b", "machine_version": "1"}, "Row 8, column 'machine_name'"),
+        ({"machine_name": "a\tb", "machine_version": "1"}, "Row 8, column 'machine_name'"),
         ({"kind": "mood"}, "Row 8, column 'kind'"),
     ],
 )

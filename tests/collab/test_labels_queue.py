@@ -6,8 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
+from microtome.collab.labels.queue import Queue
 from microtome.core.errors import Conflict, NotFound
 from microtome.store import tables as t
 from tests.collab.conftest import BOTH, Lab
@@ -79,6 +80,10 @@ def test_fewest_answers_first_or_most_disagreement_first(lab: Lab) -> None:
     assert place(lab.queue.next(lab.cyd, id, "coverage", None)) == 3
     with lab.store.write() as connection:
         connection.execute(t.label_lease.delete())
+    assert place(lab.queue.next(lab.cyd, id, "uncertainty", None)) == 3, "blind: the order may not tell what is disputed"
+    lab.ratings.reveal(lab.cyd, id, None)
+    with lab.store.write() as connection:
+        connection.execute(t.label_lease.delete())
     assert place(lab.queue.next(lab.cyd, id, "uncertainty", None)) == 2
     rate(lab, lab.cyd, id, 2, "wall")
     assert place(lab.queue.next(lab.cyd, id, "uncertainty", None)) == 0
@@ -110,6 +115,28 @@ def test_assigned_units_go_to_those_they_are_assigned_to(lab: Lab) -> None:
     assert all(p["person"]["id"] != lab.cyd.id for p in lab.queue.progress(lab.eve, id)["people"])
     with pytest.raises(NotFound):
         lab.queue.assign(lab.eve, id, "nobody", None, True)
+
+
+@BOTH
+def test_who_left_blocks_nothing(lab: Lab) -> None:
+    with lab.store.write() as connection:
+        for who in (lab.ada, lab.ben, lab.cyd, lab.eve):
+            connection.execute(insert(t.member).values(workspace_id="main", person_id=who.id, role="annotator", since="2026"))
+    id = lab.make(raters=1)["id"]
+    queue = Queue(lab.store, lab.events, team=True)
+    queue.assign(lab.eve, id, lab.ben.id, [("stage1", 3)], True)
+    assert place(queue.next(lab.cyd, id, "listed", None)) == 1, "0 is assigned to Ben"
+    assert place(queue.next(lab.ada, id, "listed", None)) == 2, "1 is lent to Cyd"
+    with lab.store.write() as connection:
+        connection.execute(t.label_lease.delete().where(t.label_lease.c.person_id == lab.ada.id))
+        connection.execute(t.member.delete().where(t.member.c.person_id.in_([lab.ben.id, lab.cyd.id])))
+    assert place(queue.next(lab.ada, id, "listed", None)) == 0
+    rate(lab, lab.ada, id, 0, "sky")
+    assert place(queue.next(lab.ada, id, "listed", None)) == 1
+    assert queue.assign(lab.eve, id, lab.ben.id, None, False)["people"][0]["assigned"] == 0
+    assert all(p["person"]["id"] != lab.ben.id for p in queue.progress(lab.eve, id)["people"])
+    with pytest.raises(NotFound):
+        queue.assign(lab.eve, id, lab.ben.id, None, True)
 
 
 def test_settled_units_and_closed_sets_need_nobody(lab: Lab) -> None:

@@ -112,6 +112,41 @@ def test_what_is_hidden_is_not_talked_about(lab: Lab, talk: Comments) -> None:
         talk.change(stranger, made["id"], '"1"', body="x")
 
 
+def test_news_of_what_is_hidden_goes_to_those_who_may_see_it(lab: Lab, talk: Comments) -> None:
+    votes, notes = Votes(lab.store, lab.events), Annotations(lab.store, People(lab.store), lab.events)
+
+    def heard(do: Any) -> list[str | None]:
+        before = lab.events.newest()
+        do()
+        return sorted((row.person_id for row in lab.events.after(before, 100) if row.type in ("comment", "vote")), key=str)
+
+    set_id = lab.make()["id"]
+    about: Any = {"subject": "rating", "subject_id": lab.ratings.give(lab.ada, set_id, "stage1", 0, "sky")["id"]}
+    assert heard(lambda: talk.create(lab.ada, **about, body="blue")) == [lab.ada.id]
+    lab.ratings.give(lab.ben, set_id, "stage1", 0, "tree")
+    lab.ratings.reveal(lab.eve, set_id, [("stage1", 0)])
+    seers = sorted([lab.ada.id, lab.ben.id, lab.eve.id])
+    made = talk.create(lab.ada, **about, body="why")
+    assert heard(lambda: votes.cast(lab.ben, "rating", about["subject_id"], 1)) == seers
+    assert heard(lambda: votes.cast(lab.ben, "comment", made["id"], 1)) == seers
+    lab.sets.change(lab.eve, set_id, '"1"', {"closed": True})
+    assert heard(lambda: votes.cast(lab.ben, "rating", about["subject_id"], -1)) == [None]
+    note = notes.create(lab.ada, kind="note", model="fake", layer="stage1", unit=0, body="for me", visibility="private")
+    assert heard(lambda: talk.create(lab.ada, subject="annotation", subject_id=note["id"], body="x")) == [lab.ada.id]
+    assert heard(lambda: talk.create(lab.ada, **UNIT, body="x")) == [None]
+
+
+@BOTH
+def test_the_same_key_in_another_workspace_is_another_thing(lab: Lab, talk: Comments) -> None:
+    notes, where = Annotations(lab.store, People(lab.store), lab.events), {"kind": "note", "model": "fake", "layer": "stage1", "unit": 0}
+    away = replace(lab.ada, workspace="elsewhere")
+    first, note = talk.create(lab.ada, **UNIT, body="here", token="k"), notes.create(lab.ada, **where, body="here", token="n")
+    assert talk.create(away, **UNIT, body="there", token="k")["body"] == "there"
+    assert notes.create(away, **where, body="there", token="n")["body"] == "there"
+    assert talk.create(lab.ada, **UNIT, body="here", token="k") == first
+    assert notes.create(lab.ada, **where, body="here", token="n") == note
+
+
 @BOTH
 def test_one_vote_each(lab: Lab, talk: Comments) -> None:
     people = People(lab.store)

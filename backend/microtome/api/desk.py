@@ -86,7 +86,7 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         label_sets=LabelSets(store, engine.events),
         label_queue=Queue(store, engine.events, team=settings.team),
         label_scores=Scores(store),
-        label_exchange=Exchange(store, engine.events),
+        label_exchange=Exchange(store, engine.events, team=settings.team),
         ratings=Ratings(store, engine.events),
         decisions=Decisions(store, engine.events),
         comments=Comments(store, engine.events, team=settings.team),

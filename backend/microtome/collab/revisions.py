@@ -24,10 +24,10 @@ Shape = dict[str, Any]
 
 
 def id_for(person: PersonRow, token: str | None) -> str:
-    """A new id; the same one for the same person and Idempotency-Key, so that a retry can never write twice."""
+    """A new id; the same one for the same person, workspace and Idempotency-Key, so that a retry can never write twice."""
     if token is None:
         return secrets.token_hex(12)
-    return hashlib.sha256(f"{person.id}\n{token}".encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{person.id}\n{person.workspace}\n{token}".encode()).hexdigest()[:24]
 
 
 def mark_of(person: PersonRow, token: str | None) -> str | None:

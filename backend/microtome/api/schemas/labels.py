@@ -8,14 +8,11 @@ from pydantic import Field, model_validator
 
 from microtome.api.schemas.common import Out, Person
 from microtome.collab.labels.ratings import BULK
-from microtome.collab.labels.schema import Answer, AnswerSchema
+from microtome.collab.labels.schema import Answer, AnswerSchema, Markdown, Name, Raters
 from microtome.collab.labels.sets import UNITS
 from microtome.core.selection import Selection, Strict, UnitRef
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
-Markdown = Annotated[str, Field(max_length=5000, pattern=r"^[^\x00]*$")]
 Reason = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
-Raters = Annotated[int, Field(ge=1, le=50, description="Answers of different people that are wanted for each unit.")]
 Order = Literal["coverage", "uncertainty", "listed"]
 Show = Literal["all", "mine-open", "mine-done", "open", "disputed", "settled"]
 

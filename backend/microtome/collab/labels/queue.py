@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Subquery, case, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, case, delete, func, insert, select
 
 from microtome.collab.labels.ratings import shapes_of as rating_shapes
 from microtome.collab.labels.sets import counted, find_set, place_of
 from microtome.collab.labels.visible import rater_of, visible
-from microtome.collab.members import members
+from microtome.collab.members import members, present
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Shape, named
 from microtome.collab.talk.notifications import notify
@@ -72,7 +72,7 @@ class Queue:
             if skipped is not None:
                 connection.execute(delete(lease).where(mine, lease.c.place == skipped))
             held = select(lease.c.place).where(mine)
-            wanted, columns = _open_units(of, me, order)
+            wanted, columns = _open_units(of, me, order, present(me.workspace, team=self.team))
             query = wanted.where(u.c.place != skipped) if skipped is not None else wanted
             row = connection.execute(query.order_by(u.c.place.in_(held).desc(), *columns).limit(1)).one_or_none()
             if row is not None:
@@ -123,11 +123,11 @@ class Queue:
             return _progress(connection, of, me) | {"people": rows}
 
     def assign(self, me: PersonRow, set_id: str, person_id: str, units: Sequence[tuple[str, int]] | None, assigned: bool) -> Shape:
-        """Assign units to a person, or take them back; all units if ``units`` is None."""
+        """Assign units to a member, or take them back from whoever has them; all units if ``units`` is None."""
         u, a = t.label_unit, t.label_assignment
         with self.store.write() as connection:
             find_set(connection, me, set_id)
-            if person_id not in {person.id for person in members(connection, me.workspace, team=self.team)}:
+            if assigned and person_id not in {person.id for person in members(connection, me.workspace, team=self.team)}:
                 raise NotFound(f"There is no person '{person_id[:64]}' in this workspace.", field="person")
             places = (
                 list(connection.execute(select(u.c.place).where(u.c.set_id == set_id)).scalars())
@@ -163,17 +163,21 @@ def _with_state(of: Row[Any], given: Subquery) -> Any:
     return select(*columns).outerjoin(given, given.c.place == u.c.place).where(u.c.set_id == of.id)
 
 
-def _open_units(of: Row[Any], me: PersonRow, order: Order) -> tuple[Any, list[Any]]:
-    """Units that I may be given, and the columns that put them in order."""
+def _open_units(of: Row[Any], me: PersonRow, order: Order, here: Select[tuple[str]]) -> tuple[Any, list[Any]]:
+    """Units that I may be given, and the columns that put them in order.
+
+    Args:
+        here: ids of who is still a member; what is lent or assigned to others keeps no unit from me.
+    """
     u, lease, a = t.label_unit, t.label_lease, t.label_assignment
     given = answers(of.id)
     lent = (
         select(lease.c.place, func.count().label("n"))
-        .where(lease.c.set_id == of.id, lease.c.person_id != me.id)
+        .where(lease.c.set_id == of.id, lease.c.person_id != me.id, lease.c.person_id.in_(here))
         .group_by(lease.c.place)
         .subquery()
     )
-    assigned = select(a.c.place).where(a.c.set_id == of.id)
+    assigned = select(a.c.place).where(a.c.set_id == of.id, a.c.person_id.in_(here))
     to_me = u.c.place.in_(assigned.where(a.c.person_id == me.id))
     busy = func.coalesce(given.c.n, 0) + func.coalesce(lent.c.n, 0)
     query = (
@@ -185,7 +189,9 @@ def _open_units(of: Row[Any], me: PersonRow, order: Order) -> tuple[Any, list[An
             to_me | (u.c.place.not_in(assigned) & (busy < of.raters)),
         )
     )
-    by = {"coverage": [busy], "uncertainty": [disagreement(given).desc(), busy], "listed": []}[order]
+    # an order by what is hidden would tell it; such units come in the order of coverage
+    disputed = case((visible(of, me, u.c.place), disagreement(given)), else_=-1.0)
+    by = {"coverage": [busy], "uncertainty": [disputed.desc(), busy], "listed": []}[order]
     return query, [case((to_me, 0), else_=1), *by, u.c.place]
 
 

@@ -147,7 +147,7 @@ class Ratings:
         """Every answer of a batch goes back to what it was before, in one transaction; a second time does nothing.
 
         Raises:
-            Conflict: some were changed since; they are named and nothing is done.
+            Conflict: the set is closed, or some were changed since: nothing is done.
         """
         past = t.rating_revision
         with self.store.write() as connection:
@@ -157,6 +157,8 @@ class Ratings:
             of = find_set(connection, me, batch.set_id)
             if batch.undone is not None:
                 return self._batch(connection, me, id)
+            if of.closed:
+                raise Conflict("This label set is closed. An editor can open it again.", field="id")
             query = select(t.rating, past.c.revision.label("wrote")).join(past, past.c.of_id == t.rating.c.id)
             rows = list(connection.execute(query.where(past.c.batch == id).order_by(t.rating.c.place)))
             later = [row.place for row in rows if row.revision != row.wrote]

@@ -14,6 +14,10 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeA
 from microtome.core.errors import InvalidInput
 from microtome.core.selection import Strict
 
+# of a label set, wherever it comes from
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+Markdown = Annotated[str, Field(max_length=5000, pattern=r"^[^\x00]*$")]
+Raters = Annotated[int, Field(ge=1, le=50, description="Answers of different people that are wanted for each unit.")]
 Word = Annotated[str, Field(min_length=1, max_length=100)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Share = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, func, insert, select
 
 from microtome.collab.labels.schema import read_schema
@@ -12,6 +13,7 @@ from microtome.collab.labels.visible import rater_of
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Revised, Shape, authorship, id_for, mark_of, match, named
 from microtome.core.errors import Conflict, InvalidInput, NotFound
+from microtome.core.selection import Selection
 from microtome.store import Store
 from microtome.store import tables as t
 from microtome.store.events import EventRepository, audit
@@ -205,15 +207,24 @@ def shapes_of(connection: Connection, me: PersonRow, rows: Sequence[Row[Any]]) -
         "mine": counted(connection, given.where(r.c.rater == rater_of(me))),
     }
     people = named(connection, [id for row in rows for id in (row.author_id, row.changed_by_id)])
-    names = ("id", "model", "model_hash", "probe", "selection")
+    names = ("id", "model", "model_hash", "probe")
     return [
         {name: getattr(row, name) for name in names}
+        | {"selection": selection_of(row)}
         | {"imported": None if row.imported is None else {name: row.imported[name] for name in ("by", "at", "sha256", "ignored")}}
         | LABEL_SET.of(row)
         | {name: found.get(row.id, 0) for name, found in counts.items()}
         | authorship(row, people)
         for row in rows
     ]
+
+
+def selection_of(row: Row[Any]) -> Any:
+    """The predicate that the units were found by. None if it is none that is known: it is only shown, so a set does without."""
+    try:
+        return None if row.selection is None else Selection.model_validate(row.selection).model_dump(mode="json")
+    except ValidationError:
+        return None
 
 
 def counted(connection: Connection, query: Any) -> dict[str, int]:

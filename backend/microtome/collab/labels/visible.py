@@ -44,6 +44,16 @@ def sees(connection: Connection, of: Row[Any], me: PersonRow, place: int) -> boo
     )
 
 
+def seers(connection: Connection, of: Row[Any], place: int) -> set[str] | None:
+    """Ids of the people who may see what others said of this unit, as :func:`visible` has it; None: everybody."""
+    if not of.blind or of.closed:
+        return None
+    r, looked = t.rating, t.label_reveal
+    answered = select(r.c.rater).where(r.c.set_id == of.id, r.c.place == place, r.c.deleted.is_(False), r.c.rater.startswith("p:"))
+    revealed = select(looked.c.person_id).where(looked.c.set_id == of.id, looked.c.place.in_((place, EVERY)))
+    return {rater[2:] for rater in connection.execute(answered).scalars()} | set(connection.execute(revealed).scalars())
+
+
 def has_looked(connection: Connection, of: Row[Any], me: PersonRow, place: int) -> bool:
     """Whether I could already have seen others' answers when answering now: I answered before, asked to see them, or the set
     was open to view at some time."""

@@ -11,7 +11,7 @@ from microtome.collab.members import members
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Shape, authorship, id_for, mark_of, match, named
 from microtome.collab.talk.notifications import notify
-from microtome.collab.talk.subjects import COMMENT, Subject, check_subject
+from microtome.collab.talk.subjects import COMMENT, Subject, check_subject, tell
 from microtome.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from microtome.store import Store
 from microtome.store import tables as t
@@ -47,7 +47,7 @@ class Comments:
             notify(connection, self.events, me, called, "mention", subject, subject_id, id)
             if root is not None:
                 notify(connection, self.events, me, self._in_thread(connection, me, root) - called, "reply", subject, subject_id, id)
-            return self._told(connection, row)
+            return self._told(connection, me, row)
 
     def change(
         self, me: PersonRow, id: str, if_match: str | None, *, body: str | None = None, deleted: bool = False, token: str | None = None
@@ -67,7 +67,7 @@ class Comments:
             if not deleted:
                 new = self._mentioned(connection, me, text) - _told_of(connection, [id]).get(id, set())
                 notify(connection, self.events, me, new, "mention", row.subject, row.subject_id, id)
-            return self._told(connection, revised)
+            return self._told(connection, me, revised)
 
     def restore(self, me: PersonRow, id: str, if_match: str | None, revision: int, token: str | None = None) -> Shape:
         """A new revision with the text of an old one, by its author."""
@@ -79,7 +79,7 @@ class Comments:
                 raise Forbidden("This comment is somebody else's. Only its author restores it.", field="id")
             match(row, if_match, lambda: _shapes(connection, [row])[0])
             old = COMMENT.revision(connection, row, revision)
-            return self._told(connection, COMMENT.revise(connection, me, row, {"body": old.body}, token=mark_of(me, token)))
+            return self._told(connection, me, COMMENT.revise(connection, me, row, {"body": old.body}, token=mark_of(me, token)))
 
     def history(self, me: PersonRow, id: str) -> list[Shape]:
         with self.store.read() as connection:
@@ -125,10 +125,10 @@ class Comments:
     def _mentioned(self, connection: Connection, me: PersonRow, text: str) -> set[str]:
         return mentioned(text, members(connection, me.workspace, team=self.team))
 
-    def _told(self, connection: Connection, row: Row[Any]) -> Shape:
+    def _told(self, connection: Connection, me: PersonRow, row: Row[Any]) -> Shape:
         shape = _shapes(connection, [row])[0]
         names = ("id", "subject", "subject_id", "parent", "revision", "deleted", "author")
-        self.events.add("comment", {name: shape[name] for name in names}, connection, workspace=row.workspace_id)
+        tell(connection, self.events, me, "comment", {name: shape[name] for name in names}, row.subject, row.subject_id)
         return shape
 
 

@@ -11,11 +11,12 @@ from microtome.collab.access import seen_by
 from microtome.collab.annotations import ANNOTATION
 from microtome.collab.labels.ratings import RATING
 from microtome.collab.labels.sets import find_set
-from microtome.collab.labels.visible import rater_of, sees
+from microtome.collab.labels.visible import rater_of, seers, sees
 from microtome.collab.people import PersonRow
-from microtome.collab.revisions import Revised
+from microtome.collab.revisions import Revised, Shape
 from microtome.core.errors import InvalidInput, NotFound
 from microtome.store import tables as t
+from microtome.store.events import EventRepository
 
 Subject = Literal["unit", "annotation", "rating", "result", "comment"]
 COMMENT = Revised("comment", t.comment, t.comment_revision)
@@ -42,6 +43,28 @@ def check_subject(connection: Connection, me: PersonRow, subject: Subject, id: s
         check_subject(connection, me, row.subject, row.subject_id)
     elif connection.execute(select(t.result.c.key).where(t.result.c.key == id)).first() is None:
         raise NotFound(f"There is no result '{id[:64]}'.", field="subject_id")
+
+
+def tell(connection: Connection, events: EventRepository, me: PersonRow, type: str, told: Shape, subject: Subject, id: str) -> None:
+    """An event about something that I may see, to those of my workspace who may see it too."""
+    people = _seers(connection, me, subject, id)
+    for person in [None] if people is None else sorted(people):
+        events.add(type, told, connection, workspace=me.workspace, person=person)
+
+
+def _seers(connection: Connection, me: PersonRow, subject: Subject, id: str) -> set[str] | None:
+    """Ids of the people who :func:`check_subject` lets through; None: everybody in the workspace."""
+    if subject == "annotation":
+        note = ANNOTATION.find(connection, id)
+        return {note.author_id} if note.visibility == "private" else None
+    if subject == "rating":
+        row = RATING.find(connection, id)
+        people = seers(connection, find_set(connection, me, row.set_id), row.place)
+        return people if people is None or row.machine is not None else people | {row.author_id}
+    if subject == "comment":
+        about = COMMENT.find(connection, id)
+        return _seers(connection, me, about.subject, about.subject_id)
+    return None
 
 
 def _unit(connection: Connection, address: str) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case, delete, func, select
 
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Shape
-from microtome.collab.talk.subjects import Subject, check_subject
+from microtome.collab.talk.subjects import Subject, check_subject, tell
 from microtome.store import Store
 from microtome.store import tables as t
 from microtome.store.blobs import insert_ignore
@@ -35,7 +35,7 @@ class Votes:
                     row = {"subject": subject, "subject_id": subject_id, "person_id": me.id, "value": value, "at": now()}
                     connection.execute(insert_ignore(connection, v), row)
                 audit(connection, me.id, "vote", f"{subject} {subject_id}: {value}", me.workspace)
-                self.events.add("vote", {"subject": subject, "subject_id": subject_id}, connection, workspace=me.workspace)
+                tell(connection, self.events, me, "vote", {"subject": subject, "subject_id": subject_id}, subject, subject_id)
             return _counts(connection, me, subject, [subject_id])[0]
 
     def counts(self, me: PersonRow, subject: Subject, ids: Sequence[str]) -> list[Shape]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from microtome.collab.labels.exchange.files import Format, Style, decode, encode
 from microtome.collab.labels.exchange.foreign import from_foreign
-from microtome.collab.labels.exchange.importer import Parsed, Thing, parse, renamed
+from microtome.collab.labels.exchange.importer import Parsed, Thing, parse, renamed, with_people
 from microtome.collab.labels.exchange.rows import rows_of
 from microtome.collab.labels.sets import add_units, find_set, shape_of
 from microtome.collab.labels.visible import rater_of, visible
@@ -26,10 +27,14 @@ from microtome.store.times import now
 
 
 class Exchange:
-    """See the module's docstring."""
+    """See the module's docstring.
 
-    def __init__(self, store: Store, events: EventRepository) -> None:
-        self.store, self.events, self.sources = store, events, SourceRepository(store)
+    Args:
+        team: people have accounts, so that a file cannot speak for anybody but whoever brings it.
+    """
+
+    def __init__(self, store: Store, events: EventRepository, *, team: bool = False) -> None:
+        self.store, self.events, self.team, self.sources = store, events, team, SourceRepository(store)
 
     def export(self, me: PersonRow, set_id: str, format: Format, style: Style, *, mine: bool = False) -> tuple[bytes, str]:
         """A file of the whole set, or of my own answers to it, and the name of the set.
@@ -41,9 +46,12 @@ class Exchange:
         with self.store.read() as connection:
             of = find_set(connection, me, set_id)
             if not mine:
-                seen = select(func.count()).where(u.c.set_id == set_id, visible(of, me, u.c.place))
-                units = select(func.count()).where(u.c.set_id == set_id)
-                hidden = int(connection.execute(units).scalar_one()) - int(connection.execute(seen).scalar_one())
+                # deleted ones too: the file holds the history
+                others = select(t.rating.c.place).where(t.rating.c.set_id == set_id, t.rating.c.rater != rater_of(me))
+                final = select(t.decision.c.place).where(t.decision.c.set_id == set_id)
+                said = u.c.place.in_(others) | u.c.place.in_(final)
+                query = select(func.count()).where(u.c.set_id == set_id, said, ~visible(of, me, u.c.place))
+                hidden = int(connection.execute(query).scalar_one())
                 if hidden:
                     raise Conflict(
                         f"This label set is blind: the answers for {hidden:,} units are hidden from you, so the file would not be whole. "
@@ -62,6 +70,8 @@ class Exchange:
         Raises:
             InvalidInput, TooLarge: naming row and column; nothing was written.
         """
+        if name is not None and not 1 <= len(name) <= 100:
+            raise InvalidInput(f"The name has {len(name)} characters; 1 to 100 are possible.", field="name")
         rows, style, unknown = decode(data)
         own = id_for(me, token)
         if style != "microtome" and not any("kind" in row for row in rows):
@@ -71,7 +81,8 @@ class Exchange:
         if name is not None and name != last["name"]:
             found.sets.append(last | {"name": name, "revision": last["revision"] + 1, "person_id": me.id, "at": now()})
         self._fits(found, model)
-        imported = {"by": me.name, "at": now(), "sha256": sha256(data), "ignored": unknown[:50], "mark": mark_of(me, token)}
+        ignored = ["".join(filter(str.isprintable, name))[:100] for name in unknown[:50]]
+        imported = {"by": me.name, "at": now(), "sha256": sha256(data), "ignored": ignored, "mark": mark_of(me, token)}
         with self.store.write(lock="label-import") as connection:
             s = t.label_set
             for row in connection.execute(select(s).where(s.c.id.in_((found.id, own)), s.c.workspace_id == me.workspace)):
@@ -79,6 +90,8 @@ class Exchange:
                     return shape_of(connection, me, row)
             if _taken(connection, found):
                 found = renamed(found, own)
+            if self.team:
+                found = with_people(found, _strangers(connection, me, found, own))
             _write(connection, me, found, imported)
             audit(connection, me.id, "import-labels", f"label set {found.id}: {len(rows)} rows", me.workspace)
             told = {"id": found.id, "model": found.model, "revision": len(found.sets), "deleted": False}
@@ -87,10 +100,10 @@ class Exchange:
 
     def _fits(self, found: Parsed, model: str | None) -> None:
         """The units exist, if the model is here; a model that is named by whoever imports must be."""
+        if len(found.model) > 64 or len(found.model_hash) > 64:
+            raise InvalidInput("Row 1, column 'model': a name and hash of a model have at most 64 characters.", field="model")
         row = self.sources.get("model", model) if model is not None else self.sources.find("model", found.model)
         if row is None:
-            if len(found.model) > 64 or len(found.model_hash) > 64:
-                raise InvalidInput("Row 1, column 'model': a name and hash of a model have at most 64 characters.", field="model")
             return
         found.model, found.model_hash = row.slug, found.model_hash or row.hash
         units = {name: la.units for la in self.sources.layers(row.id) for name in (la.label, la.name)}
@@ -110,6 +123,15 @@ def _taken(connection: Connection, found: Parsed) -> bool:
             if connection.execute(query.limit(1)).first() is not None:
                 return True
     return False
+
+
+def _strangers(connection: Connection, me: PersonRow, found: Parsed, seed: str) -> dict[str, str]:
+    """New ids for those whose ids are in use here, except me."""
+    p, wanted = t.person, [id for id in found.people if id != me.id]
+    known: list[str] = []
+    for start in range(0, len(wanted), 500):
+        known += connection.execute(select(p.c.id).where(p.c.id.in_(wanted[start : start + 500]))).scalars()
+    return {id: hashlib.sha256(f"{seed}\nperson\n{id}".encode()).hexdigest()[:24] for id in known}
 
 
 def _write(connection: Connection, me: PersonRow, found: Parsed, imported: Mapping[str, Any]) -> None:

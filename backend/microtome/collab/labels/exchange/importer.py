@@ -5,20 +5,47 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from microtome.collab.labels.exchange.rows import Flat
-from microtome.collab.labels.schema import Schema, checked, read_schema, value_of
+from microtome.collab.labels.schema import Markdown, Name, Raters, Schema, checked, read_schema, value_of
 from microtome.collab.labels.sets import UNITS
 from microtome.core.errors import InvalidInput, MicrotomeError
+from microtome.core.selection import Selection
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_TIME = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d\.\d{6}Z", re.ASCII)
-_CONTENT = {"name": str, "question": str, "schema": dict, "raters": int, "blind": bool, "closed": bool}
+_TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{6}Z")
+_MACHINE = re.compile(r"[^\x00-\x1f@]+")
+M = TypeVar("M", bound=BaseModel)
+LARGEST = 2**31 - 1  # that a column of whole numbers holds in every database
+
+
+class _Content(BaseModel):
+    """``content`` of a row of kind set, with the bounds that sets made here have."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: Name
+    question: Markdown
+    schema_: dict[str, Any] = Field(alias="schema")
+    raters: Raters
+    blind: bool
+    closed: bool
+    probe: str | None = Field(None, min_length=1, max_length=64)
+    selection: Selection | None = None
+
+
+class _Batch(BaseModel):
+    """``content`` of a row of kind batch."""
+
+    model_config = ConfigDict(strict=True)
+
+    ratings: int = Field(ge=0, le=LARGEST)
+    undone: str | None = Field(None, pattern=rf"^{_TIME.pattern}$")
 
 
 @dataclass
@@ -109,23 +136,37 @@ def _person(found: Parsed, row: Flat, number: int) -> None:
 
 def _content(row: Flat, column: str, number: int) -> Any:
     try:
-        return orjson.loads(_needed(row, column, number))
+        content = orjson.loads(_needed(row, column, number))
     except orjson.JSONDecodeError as error:
         raise _wrong(number, column, f"is no JSON: {error}") from error
+    if _holds_null(content):
+        raise _wrong(number, column, "a text holds a null character, which not every database keeps")
+    return content
+
+
+def _holds_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_null(x) for pair in value.items() for x in pair)
+    return any(_holds_null(x) for x in value) if isinstance(value, list) else isinstance(value, str) and "\0" in value
+
+
+def _read(kind: type[M], content: Any, number: int) -> M:
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "content"
+        raise _wrong(number, "content", f"'{where[:80]}': {first['msg']}; got {repr(first['input'])[:60]}") from error
 
 
 def _set(found: Parsed, row: Flat, number: int, schemas: dict[int, Schema]) -> None:
     content = _content(row, "content", number)
-    if not isinstance(content, dict):
-        raise _wrong(number, "content", "must be an object")
-    for name, kind in _CONTENT.items():
-        if not isinstance(content.get(name), kind) or (kind is int and isinstance(content[name], bool)):
-            raise _wrong(number, "content", f"'{name}' is missing or of another type")
-    if not 1 <= content["raters"] <= 50 or not 1 <= len(content["name"]) <= 100 or len(content["question"]) > 5000:
-        raise _wrong(number, "content", "name, question or raters are out of bounds")
+    read = _read(_Content, content, number)
     version = _needed(row, "version", number)
+    if not 1 <= version <= LARGEST:
+        raise _wrong(number, "version", f"must be 1 to {LARGEST:,}; got {version}")
     try:
-        schema = read_schema(content["schema"])
+        schema = read_schema(read.schema_)
     except ValidationError as error:
         raise _wrong(number, "content", f"'schema' is not valid: {str(error)[:200]}") from error
     if schemas.setdefault(version, schema) != schema:
@@ -134,12 +175,10 @@ def _set(found: Parsed, row: Flat, number: int, schemas: dict[int, Schema]) -> N
         raise _wrong(number, "content", "the type of answers cannot change within a set")
     _next_revision(found.sets, row, number)
     if row["revision"] == 1:
-        found.probe, found.selection = content.get("probe"), content.get("selection")
-        if found.probe is not None and not (isinstance(found.probe, str) and len(found.probe) <= 64):
-            raise _wrong(number, "content", "'probe' must be a name")
+        found.probe, found.selection = read.probe, None if read.selection is None else read.selection.model_dump(mode="json")
     if row.get("id") != found.id:
         raise _wrong(number, "id", "a file holds one label set")
-    kept = {name: content[name] for name in _CONTENT}
+    kept = {name: content[name] for name in ("name", "question", "schema", "raters", "blind", "closed")}
     found.sets.append(_common(row, number) | kept | {"version": version})
 
 
@@ -155,14 +194,11 @@ def _unit(row: Flat, number: int, places: dict[tuple[str, int], int]) -> None:
 
 
 def _batch(found: Parsed, row: Flat, number: int) -> None:
-    content = _content(row, "content", number)
-    good = isinstance(content, dict) and isinstance(content.get("ratings"), int)
-    if not good or not (content.get("undone") is None or _TIME.fullmatch(str(content["undone"]))):
-        raise _wrong(number, "content", "must hold 'ratings' and 'undone'")
+    read = _read(_Batch, _content(row, "content", number), number)
     id = _needed(row, "id", number)
     found.batches[id] = {
         "id": id, "person_id": _needed(row, "person_id", number), "at": _needed(row, "at", number),
-        "ratings": content["ratings"], "undone": content.get("undone"),
+        "ratings": read.ratings, "undone": read.undone,
     }  # fmt: skip
 
 
@@ -174,8 +210,8 @@ def _answer(found: Parsed, kind: str, row: Flat, number: int, schemas: Mapping[i
     machine = None
     if row.get("machine_name") is not None:
         machine = {"name": row["machine_name"], "version": _needed(row, "machine_version", number)}
-        if len(machine["name"]) > 80 or len(machine["version"]) > 60 or "@" in machine["name"] + machine["version"]:
-            raise _wrong(number, "machine_name", "name and version have at most 80 and 60 characters and no @")
+        if any(len(machine[part]) > longest or not _MACHINE.fullmatch(machine[part]) for part, longest in (("name", 80), ("version", 60))):
+            raise _wrong(number, "machine_name", "name and version have at most 80 and 60 characters, no @ and no control character")
     things = found.ratings if kind == "rating" else found.decisions
     rater = f"m:{machine['name']}@{machine['version']}" if machine else f"p:{_needed(row, 'person_id', number)}"
     thing = things.setdefault(id, Thing(id, places[unit], rater, machine))
@@ -245,6 +281,26 @@ def renamed(found: Parsed, seed: str) -> Parsed:
         seed, found.model, found.model_hash, found.probe, found.selection, found.sets, found.units, things(found.ratings.values()),
         things(found.decisions.values()), batches, found.people,
     )  # fmt: skip
+
+
+def with_people(found: Parsed, new: Mapping[str, str]) -> Parsed:
+    """The same with other ids for some people, who keep the names that the file gives them."""
+
+    def by(row: Flat) -> Flat:
+        return row | {"person_id": new.get(row["person_id"], row["person_id"])}
+
+    def things(old: Mapping[str, Thing]) -> dict[str, Thing]:
+        return {id: replace(x, rater=_rater(x.rater, new), revisions=[by(r) for r in x.revisions]) for id, x in old.items()}
+
+    return replace(
+        found, sets=[by(r) for r in found.sets], ratings=things(found.ratings), decisions=things(found.decisions),
+        batches={id: by(batch) for id, batch in found.batches.items()},
+        people={new.get(id, id): name for id, name in found.people.items()},
+    )  # fmt: skip
+
+
+def _rater(rater: str, new: Mapping[str, str]) -> str:
+    return f"p:{new.get(rater[2:], rater[2:])}" if rater.startswith("p:") else rater
 
 
 def _batched(revision: Flat, new: Any) -> Flat:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 from sqlalchemy import Connection, Row, Table, select
 
-from microtome.collab.labels.sets import LABEL_SET
+from microtome.collab.labels.sets import LABEL_SET, selection_of
 from microtome.store import tables as t
 
 Kind = Literal["set", "unit", "rating", "decision", "batch"]
@@ -41,7 +41,7 @@ def rows_of(connection: Connection, of: Row[Any], only: str | None = None) -> li
         content: dict[str, Any] = LABEL_SET.of(r)
         version = content.pop("version")
         if r.revision == 1:
-            content |= {"probe": of.probe, "selection": of.selection}
+            content |= {"probe": of.probe, "selection": selection_of(of)}
         found.append(flat("set", of.id, **_common(r), version=version, content=_json(content)))
     found += [flat("unit", None, layer=u.layer, unit=u.unit) for u in units]
     batches = select(t.label_batch).where(t.label_batch.c.set_id == of.id).order_by(t.label_batch.c.at, t.label_batch.c.id)
