@@ -93,11 +93,19 @@ def test_sessions(team_app: Any) -> None:
     assert one.api("DELETE", f"/sessions/{other}").status_code == 204
     assert two.api("GET", "/models").status_code == 401
     two.sign_in(email)
+    token = two.ok("POST", "/tokens", json={"name": "x", "scope": "read"})["token"]
+    program = TestClient(team_app, base_url=BASE, headers={"Authorization": f"Bearer {token}"})
+    assert program.get(f"{API}/models").status_code == 200
     changed = one.began(one.api("POST", "/session/password", json={"current": PASSWORD, "password": OTHER}))
     assert changed.status_code == 200
     assert changed.json()["csrf"] != first
     assert two.api("GET", "/models").status_code == 401
     assert one.api("GET", "/models").status_code == 200
+    assert program.get(f"{API}/models").status_code == 401
+    basic = {"Authorization": "Basic YTpi"}  # of a proxy in front: the session counts, and so does its token
+    assert one.api("GET", "/models", headers=basic).status_code == 200
+    assert one.api("POST", "/annotations", json=NOTE, headers=basic | {"X-CSRF-Token": "x"}).status_code == 403
+    assert one.api("GET", "/models", headers={"Authorization": "Bearer x"}).status_code == 401
     assert one.api("DELETE", "/session").status_code == 204
     assert one.api("GET", "/models").status_code == 401
     assert Browser(team_app).sign_in(email).status_code == 403
@@ -122,6 +130,7 @@ def test_sessions_and_tokens_end_by_themselves(team_app: Any) -> None:
 
 def test_tokens_do_what_their_scope_allows(team_app: Any) -> None:
     browser = signed_in(team_app, "admin")
+    me = browser.ok("GET", "/session")["person"]["id"]
     made = {s: browser.ok("POST", "/tokens", json={"name": s, "scope": s}) for s in ("read", "write", "admin")}
     programs = {s: TestClient(team_app, base_url=BASE, headers={"Authorization": f"Bearer {m['token']}"}) for s, m in made.items()}
     allowed = {s: [] for s in programs}
@@ -133,6 +142,10 @@ def test_tokens_do_what_their_scope_allows(team_app: Any) -> None:
             program.post(f"{API}/tokens", json={"name": "more", "scope": "admin"}).status_code,
         ]
     assert allowed == {"read": [200, 403, 403, 403], "write": [200, 201, 403, 403], "admin": [200, 201, 200, 403]}
+    assert programs["read"].delete(f"{API}/members/{me}").status_code == 403  # oneself, which every role may otherwise
+    assert programs["admin"].delete(f"{API}/members/{me}").status_code == 409
+    assert programs["read"].post(f"{API}/notifications/read", json={}).status_code == 403
+    assert programs["admin"].post(f"{API}/invitations", json={"role": "viewer"}).status_code == 403
     assert browser.api("DELETE", f"/tokens/{made['read']['id']}").status_code == 204
     assert programs["read"].get(f"{API}/annotations").status_code == 401
     assert signed_in(team_app, "viewer").api("DELETE", f"/tokens/{made['write']['id']}").status_code == 404

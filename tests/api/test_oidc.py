@@ -83,6 +83,16 @@ def test_somebody_who_took_the_address_first_is_put_out(make_app: Any, provider:
     assert Browser(app).sign_in("ada@lab.example").status_code == 403
 
 
+def test_an_address_that_the_provider_gave_to_somebody_else(make_app: Any, provider: Provider) -> None:
+    app = make_app(oidc_domains=["lab.example"])
+    ada, eve = Browser(app), Browser(app)
+    assert back(ada, there(ada)) == "/"
+    provider.person |= {"sub": "another", "name": "Eve"}
+    assert back(eve, there(eve)) == "/sign-in?error=no-account"
+    assert eve.ok("GET", "/session")["person"] is None
+    assert ada.ok("GET", "/session")["person"]["name"] == "Ada Lovelace"  # and nothing of hers has ended
+
+
 @pytest.mark.parametrize(
     ("person", "reason"),
     [

@@ -19,6 +19,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from microtome.api.app import create_app
+from microtome.api.who import address_of
 from microtome.core.settings import Settings
 from microtome.store import tables as t
 from tests.api.team import BASE, PASSWORD, Browser, account, signed_in
@@ -194,6 +195,15 @@ def test_only_our_own_proxy_says_who_it_is(settings: Settings, make_engine: Any,
         assert seen == statuses
 
 
+def test_of_several_lines_our_own_proxy_wrote_the_last() -> None:
+    lines = [(b"x-forwarded-for", b"1.1.1.1"), (b"x-forwarded-for", b"2.2.2.2, 3.3.3.3")]
+    proxied = Settings(behind_proxy=True)
+    assert address_of(proxied, {"headers": lines, "client": ("9.9.9.9", 1)}) == "3.3.3.3"
+    assert address_of(proxied, {"headers": lines[::-1], "client": ("9.9.9.9", 1)}) == "1.1.1.1"
+    assert address_of(proxied, {"headers": [], "client": ("9.9.9.9", 1)}) == "9.9.9.9"
+    assert address_of(Settings(), {"headers": lines, "client": ("9.9.9.9", 1)}) == "9.9.9.9"
+
+
 def test_too_many_requests(settings: Settings, make_engine: Any, cheap_passwords: None) -> None:
     app = team(settings, make_engine, reads_per_minute=5, writes_per_minute=20)
     browser = signed_in(app, "annotator")
@@ -223,6 +233,24 @@ def test_an_idempotency_key_is_its_persons(settings: Settings, make_engine: Any,
     made = [who.ok("POST", "/annotations", json=NOTE | {"visibility": "private"}, headers=key)["id"] for who in (ada, ada, ben)]
     assert made[0] == made[1] != made[2]
     assert Browser(app).api("POST", "/annotations", json=NOTE | {"visibility": "private"}, headers=key).status_code == 401
+
+
+def test_answers_to_nobody_and_of_nothing_are_not_remembered(settings: Settings, make_engine: Any, cheap_passwords: None) -> None:
+    app = team(settings, make_engine)
+    ada = signed_in(app, "annotator", "ada")
+    key = {"Idempotency-Key": "the same"}
+    answers = [
+        Browser(app).api("POST", "/annotations", json={"x": "y" * 1000}, headers=key),
+        Browser(app).api("PUT", "/health", headers=key),
+        ada.api("PUT", "/health", headers=key),
+        ada.api("POST", "/nothing", json={}, headers=key),
+        ada.api("POST", "/annotations", json=NOTE, headers=key),
+    ]
+    assert [a.status_code for a in answers] == [401, 405, 405, 405, 404]
+    with app.state.desk.store.read() as connection:
+        assert connection.execute(select(t.idempotency)).all() == []
+    app.state.desk.engine.add_source("add-model", "builtin:fake")
+    assert ada.api("POST", "/annotations", json=NOTE, headers=key).status_code == 201  # there is such a model now
 
 
 def test_logs_hold_no_secrets(settings: Settings, make_engine: Any, cheap_passwords: None, capfd: Any, monkeypatch: Any) -> None:

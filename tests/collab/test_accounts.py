@@ -168,6 +168,56 @@ def test_a_removed_person_leaves_no_way_in(accounts: Accounts) -> None:
     assert accounts.create("Ada again", "ada@lab.example", PASSWORD, "viewer") != me.id  # the address is free again
 
 
+def test_links_end_with_the_role_of_who_made_them(accounts: Accounts) -> None:
+    root = PersonRow(accounts.create("Root", "root@lab.example", PASSWORD, "admin"), "Root")
+    other = accounts.workspaces.create(root, "Other")["id"]
+    for end in ("demote", "remove", "forget"):
+        email = f"{end}@lab.example"
+        person = accounts.create(end, email, PASSWORD, "admin")
+        by = PersonRow(person, end)
+        made = {
+            "join": accounts.invitations.create(by, MAIN, "admin"),
+            "reset": accounts.invitations.create(by, MAIN, "viewer", person=root.id),
+            "back": accounts.invitations.create(root, MAIN, "admin", email=email),
+            "elsewhere": accounts.invitations.create(by, other, "viewer"),
+            "others": accounts.invitations.create(root, MAIN, "viewer", email="someone@lab.example"),
+        }
+        if end == "demote":
+            accounts.workspaces.change_role(root, person, "admin")
+            assert len(accounts.invitations.open_ones(MAIN)) == 4  # no loss of a role, no loss of links
+            accounts.workspaces.change_role(root, person, "editor")
+        elif end == "remove":
+            accounts.workspaces.remove(root, person)
+        else:
+            accounts.workspaces.delete_account(root, person)
+        left = {item["id"] for at in (MAIN, other) for item in accounts.invitations.open_ones(at)}
+        works = {what for what, (row, _) in made.items() if row["id"] in left}
+        assert works == ({"others"} if end == "forget" else {"others", "elsewhere"}), end
+        with pytest.raises(NotFound):
+            accounts.reset_password(made["reset"][1], PASSWORD, "")
+        accounts.invitations.revoke(root, made["others"][0]["id"])
+
+
+def test_who_guesses_at_sign_in_keeps_nobody_from_changing_the_password(accounts: Accounts) -> None:
+    accounts.create("Ada", "ada@lab.example", PASSWORD, "viewer")
+    me = known(accounts, "ada@lab.example")
+    for name in ("ada@lab.example", f"CONFIRM {me.id}"):
+        for i in range(ACCOUNT.free):
+            with pytest.raises(Forbidden):
+                accounts.sign_in(name, f"wrong {i}", f"10.0.1.{i}", "")
+    with pytest.raises(TooManyRequests):
+        accounts.sign_in("ada@lab.example", PASSWORD, "10.0.0.1", "")
+    for i in range(ACCOUNT.free - 1):  # guesses behind a session that was taken over are counted too
+        with pytest.raises(Forbidden):
+            accounts.confirm(me, f"wrong {i}", "10.0.0.1")
+    accounts.change_password(me, PASSWORD, "another good long secret", "10.0.0.1", "")
+    for i in range(ACCOUNT.free):
+        with pytest.raises(Forbidden):
+            accounts.confirm(me, f"wrong {i}", "10.0.0.2")
+    with pytest.raises(TooManyRequests):
+        accounts.confirm(me, "another good long secret", "10.0.0.2")
+
+
 def test_sessions_of_one_person_are_bounded(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("microtome.collab.accounts.sessions.MOST", 3)
     accounts.create("Ada", "ada@lab.example", PASSWORD, "viewer")

@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from microtome.collab.accounts import Accounts
 from microtome.collab.annotations import Annotations
 from microtome.collab.people import ANYBODY, People, PersonRow
-from microtome.core.errors import Conflict, InvalidInput, NotFound
+from microtome.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from microtome.core.settings import Settings
 from microtome.store import open_store
 from microtome.store import tables as t
 from microtome.store.backup import back_up, restore
 from microtome.store.events import EventRepository
 
+PASSWORD = "four plain words here"
 WHERE = {"kind": "note", "model": "fake", "layer": "stage1", "unit": 2}
 
 
@@ -104,6 +106,38 @@ def test_there_and_back_nothing_is_lost(lab: Any, any_settings: Settings, tmp_pa
     store = open_store(other)
     again = Annotations(store, People(store), EventRepository(store))
     assert again.create(ada, **WHERE, body="new")["revision"] == 1  # numbers go on behind those that were copied
+    store.close()
+
+
+def test_a_restore_lets_nobody_in_by_itself(any_settings: Settings, tmp_path: Path) -> None:
+    store = open_store(any_settings)
+    accounts = Accounts(store, People(store).key, 24)
+    ada = accounts.create("Ada", "ada@lab.example", PASSWORD, "admin")
+    cookie = accounts.sign_in("ada@lab.example", PASSWORD, "10.0.0.1", "")
+    with pytest.raises(Forbidden):
+        accounts.sign_in("ada@lab.example", "wrong", "10.0.0.1", "")
+    _, link = accounts.invitations.create(None, "main", "viewer", person=ada)
+    secret, elsewhere = store.data_dir / "secret", tmp_path / "mounted secret"
+    secret.rename(elsewhere)
+    secret.symlink_to(elsewhere)
+    (store.data_dir / "uploads").mkdir()
+    (tmp_path / "image").write_bytes(b"image")
+    (store.data_dir / "uploads" / "one").symlink_to(tmp_path / "image")
+    store.close()
+    back_up(any_settings, tmp_path / "copy.tar.gz")
+    place = Settings(data_dir=tmp_path / "place")
+    restore(place, tmp_path / "copy.tar.gz")
+    assert (place.data_dir / "uploads" / "one").read_bytes() == b"image"
+    assert not (place.data_dir / "secret").is_symlink()
+    store = open_store(place)
+    again = Accounts(store, People(store).key, 24)
+    assert again.sessions.csrf("x") == accounts.sessions.csrf("x")  # the secret is the same
+    assert again.sessions.signed(cookie) is None
+    with pytest.raises(NotFound):
+        again.invitations.look(link)
+    with store.read() as connection:
+        assert connection.execute(select(t.failure)).all() == []
+    again.sign_in("ada@lab.example", PASSWORD, "10.0.0.1", "")
     store.close()
 
 

@@ -50,6 +50,18 @@ def test_migrations_make_the_schema_that_the_code_has(any_store: Any) -> None:
     any_store.migrate()  # again, harmless
 
 
+def test_events_of_before_there_were_workspaces_stay_in_the_first(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/old.db", tmp_path)
+    with store.write() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(text("INSERT INTO event (type, data, at) VALUES ('annotation', '{}', 1.0)"))
+    store.migrate()
+    assert [row.workspace_id for row in EventRepository(store).after(0)] == ["main"]
+    store.close()
+
+
 def test_a_result_comes_back_as_it_went(any_store: Any) -> None:
     results = ResultRepository(any_store)
     made = layer_results("stage1", 300, 8, Params(), 24)

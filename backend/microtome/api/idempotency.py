@@ -1,7 +1,8 @@
 """``Idempotency-Key``: the same write sent again gets the first answer, and is not done again.
 
 The key belongs to the person. While the first one is under way the second waits; a different request under the same key is
-refused. Answers are kept for a day; those of the server's own failures are not kept, so that a retry can succeed. Where a
+refused. Answers are kept for a day; those of the server's own failures are not kept, so that a retry can succeed, and in team
+mode nothing is kept for who is not signed in. Where a
 write makes a thing its id is derived from the key too, and a change keeps a mark of it (``collab.revisions``), which closes
 the gap between a write and its remembered answer if the server dies in between.
 """
@@ -27,8 +28,8 @@ from microtome.store import tables as t
 WRITES = {"POST", "PATCH", "PUT", "DELETE"}
 KEEP_SECONDS = 86_400
 WAIT_SECONDS = 30.0
-#: Answers that say nothing of the write itself: sign in, or wait, and the same key works.
-REFUSED = (401, 403, 429)
+#: Answers that say nothing of the write itself: sign in, wait, or name what there is, and the same key works.
+REFUSED = (401, 403, 404, 405, 429)
 #: In team mode their answers hold secrets that are shown once, so they are not kept.
 SECRET = ("/api/v1/session", "/api/v1/tokens", "/api/v1/invitations", "/api/v1/members")
 KEPT_HEADERS = (b"content-type", b"etag", b"location")
@@ -64,7 +65,11 @@ class Idempotency:
         if self.desk.settings.team and scope["path"].startswith(SECRET):
             await self.app(scope, replay, send)
             return
-        key = sha256(f"{await anyio.to_thread.run_sync(self._owner, scope)}\n{token}".encode())
+        owner = await anyio.to_thread.run_sync(self._owner, scope)
+        if owner is None:
+            await self.app(scope, replay, send)
+            return
+        key = sha256(f"{owner}\n{token}".encode())
         # a multipart boundary differs from one sending to the next, so its body cannot be compared
         comparable = b"" if headers.get("content-type", "").startswith("multipart/") else body
         request = sha256(f"{scope['method']} {scope['path']}\n".encode() + comparable)
@@ -94,13 +99,13 @@ class Idempotency:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._end, key, status, kept, b"".join(chunks))
 
-    def _owner(self, scope: Scope) -> str:
-        """Whose key it is. In team mode workspaces are apart too, and a token's answers are not a session's."""
+    def _owner(self, scope: Scope) -> str | None:
+        """Whose key it is. In team mode workspaces are apart too, and a token's answers are not a session's; None for nobody."""
         if not self.desk.settings.team:
             person = person_of(self.desk, scope)
             return person.id if person else "anybody"
         who = signed(self.desk, scope)
-        return f"{who.id} {who.scope} {wanted_workspace(scope)}" if who else "anybody"
+        return f"{who.id} {who.scope} {wanted_workspace(scope)}" if who else None
 
     def _begin(self, key: str, request: str) -> bool:
         """True if this is the first one."""

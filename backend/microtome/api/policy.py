@@ -69,6 +69,8 @@ RULES: dict[str, str] = {
     "vote": "annotator", "read_notifications": "viewer",
 }  # fmt: skip
 
+#: Routes that open ways in or end them: with a session only, whatever the scope of a token.
+BY_SESSION = frozenset({"invite", "reset_member", "delete_account"})
 #: Routes that make the machine work, with a limit of their own.
 RUNS = frozenset({"submit", "upload", "add_model", "add_probe", "import_results", "change_password", "accept_invitation"})
 #: Routes that read although they are sent by POST.
@@ -136,6 +138,10 @@ def _check(desk: Desk, request: Request, name: str, body: bytes) -> None:
         if who.session is None:
             raise Forbidden("An API token cannot change the account that it belongs to. Sign in with a browser for this.")
         return
+    if name in BY_SESSION and who.session is None:
+        raise Forbidden("An API token cannot make links into accounts, nor end accounts. Sign in with a browser for this.")
+    if who.scope == "read" and request.method not in SAFE and name not in READS:
+        raise Forbidden("This token has the scope 'read' and changes nothing. Make one with the scope 'write'.")
     if link is not None and not who.memberships and _shown(desk, request, name, link, body):
         return
     _role(desk, request, who, ROLES[0] if level == LINK else level)

@@ -24,10 +24,9 @@ def session_cookie(settings: Settings) -> str:
 
 def session_token(desk: Desk, scope: Scope) -> str | None:
     """What the cookie of the session holds; None for programs with a token of their own."""
-    headers = Headers(scope=scope)
-    if "authorization" in headers:
+    if _bearer(scope) is not None:
         return None
-    return cookie_parser(headers.get("cookie", "")).get(session_cookie(desk.settings)) or None
+    return cookie_parser(Headers(scope=scope).get("cookie", "")).get(session_cookie(desk.settings)) or None
 
 
 def signed(desk: Desk, scope: Scope) -> Signed | None:
@@ -41,14 +40,17 @@ def signed(desk: Desk, scope: Scope) -> Signed | None:
 
 
 def _signed(desk: Desk, scope: Scope) -> Signed | None:
-    given = Headers(scope=scope).get("authorization")
+    given = _bearer(scope)
     if given is not None:
-        scheme, _, token = given.partition(" ")
-        if scheme.lower() != "bearer" or not token.startswith(TOKEN) or len(token) > 100:
-            return None
-        return desk.accounts.sessions.signed_by_token(token)
+        return desk.accounts.sessions.signed_by_token(given) if given.startswith(TOKEN) and len(given) <= 100 else None
     token = session_token(desk, scope) or ""
     return desk.accounts.sessions.signed(token) if 0 < len(token) <= 100 else None
+
+
+def _bearer(scope: Scope) -> str | None:
+    """What a program sends as its token, however wrong; other schemes, such as Basic of a proxy in front, are none of ours."""
+    scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else None
 
 
 def wanted_workspace(scope: Scope) -> str | None:
@@ -80,7 +82,7 @@ def fresh_person(desk: Desk, scope: Scope) -> PersonRow | None:
 def address_of(settings: Settings, scope: Scope) -> str:
     """Address of the client. What it says of itself counts only if our own proxy wrote it down last."""
     if settings.behind_proxy:
-        given = Headers(scope=scope).get("x-forwarded-for", "").rsplit(",", 1)[-1].strip()
+        given = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).rsplit(",", 1)[-1].strip()
         if given:
             return given[:64]
     client = scope.get("client")

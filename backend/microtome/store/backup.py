@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sqlalchemy import Connection, Engine, Table, create_engine, delete, func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, delete, func, insert, inspect, select, text, update
 
 from microtome import __version__
 from microtome.core.errors import Conflict, InvalidInput, NotFound
@@ -61,7 +61,8 @@ def back_up(settings: Settings, target: Path) -> Copied:
             database = Path(folder) / "microtome.db"
             at = now()
             rows = _copy_database(store, database)
-            with os.fdopen(handle, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz", compresslevel=1) as tar:
+            with os.fdopen(handle, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz", compresslevel=1, dereference=True) as tar:
+                # what a link leads to is written, since a restore takes plain files only
                 about = {"format": FORMAT, "version": __version__, "made": at, "database": store.dialect, "rows": rows}
                 (Path(folder) / "backup.json").write_text(json.dumps(about))
                 tar.add(Path(folder) / "backup.json", "backup.json")
@@ -81,7 +82,7 @@ def back_up(settings: Settings, target: Path) -> Copied:
 
 
 def restore(settings: Settings, source: Path) -> Copied:
-    """Put a backup into an empty place.
+    """Put a backup into an empty place. Nobody is signed in there, and links that were open do not work any more.
 
     Raises:
         Conflict: something is there already. InvalidInput: it is no backup, or one of a newer version. NotFound: there is no such file.
@@ -102,6 +103,7 @@ def restore(settings: Settings, source: Path) -> Copied:
         for name in (*FOLDERS, "secret"):
             if (Path(folder) / name).exists():
                 os.replace(Path(folder) / name, whole / name)
+        _shut(old, whole)
         if _sqlite_file(settings):
             os.replace(old, whole / "microtome.db")
         else:
@@ -109,7 +111,7 @@ def restore(settings: Settings, source: Path) -> Copied:
         if settings.data_dir.exists():
             settings.data_dir.rmdir()
         os.replace(whole, settings.data_dir)
-    open_store(settings).close()  # migrates what an older version wrote
+    open_store(settings).close()  # it can be opened
     return Copied(rows, files, source.stat().st_size)
 
 
@@ -228,10 +230,25 @@ def _check_empty(settings: Settings) -> None:
         store.close()
 
 
+def _shut(old: Path, folder: Path) -> None:
+    """Bring the file up to date, and end what opens it: sessions ended and links used since it was written must not work again."""
+    store = Store(f"sqlite:///{old}", folder)
+    try:
+        store.migrate()
+        with store.write() as connection:
+            connection.execute(delete(t.session))
+            connection.execute(delete(t.failure))
+            c = t.invitation.c
+            connection.execute(update(t.invitation).where(c.used.is_(None), c.revoked.is_(None)).values(revoked=now()))
+    finally:
+        store.close()
+    with contextlib.closing(sqlite3.connect(old)) as plain:
+        plain.execute("PRAGMA journal_mode=DELETE")
+
+
 def _fill(settings: Settings, old: Path, folder: Path) -> None:
     """Rows of the file into an empty database of another kind."""
     migrated = Store(f"sqlite:///{old}", folder)
-    migrated.migrate()
     target = Store(settings.database, folder)
     try:
         target.migrate()

@@ -67,20 +67,22 @@ class Accounts:
             kept = connection.execute(select(t.person.c.password).where(t.person.c.id == me.id)).scalar()
         if kept is None:
             return
-        name = me.email or me.id
+        # not the key of sign-in, so that others who guess there keep nobody from changing the password; no address has capitals
+        name = f"CONFIRM {me.id}"
         self.lockout.attempt(name, address)
         if not passwords.verify(kept, password):
             raise Forbidden("The present password is wrong.", field="current")
         self.lockout.forgive(name, address)
 
     def change_password(self, me: Signed, current: str, new: str, address: str, agent: str) -> str:
-        """Set a new password and end all sessions; returns the cookie of the one that goes on."""
+        """Set a new password, end all sessions and revoke all API tokens; returns the cookie of the session that goes on."""
         passwords.check_new(new, me.name, me.email)
         self.confirm(me, current, address)
         kept = passwords.hashed(new)
         with self.store.write() as connection:
             connection.execute(update(t.person).where(t.person.c.id == me.id).values(password=kept))
             self.sessions.end_all(connection, me.id)
+            self.sessions.revoke_all(connection, me.id)
             audit(connection, me.id, "change-password", me.id)
             return self.sessions.open(connection, me.id, agent)
 

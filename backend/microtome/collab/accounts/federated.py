@@ -39,8 +39,9 @@ class Federated:
         """What the cookie of the new session holds.
 
         Somebody who was here before is known by issuer and subject, whatever their address is now. Somebody new needs a verified
-        address with an account, an invitation, or a domain that may join. An account that is found by its address has not shown
-        that the address is its own, so its password, sessions and tokens end: they may be of somebody who took the address first.
+        address with an account, an invitation, or a domain that may join. An account that another subject of the issuer has used is
+        not theirs. One that is found by its address has not shown that the address is its own, so its password, sessions and tokens
+        end: they may be of somebody who took the address first.
 
         Raises:
             NoAccount: nothing lets them in.
@@ -50,12 +51,12 @@ class Federated:
             query = select(t.person.c.id).join(t.identity, t.identity.c.person_id == t.person.c.id)
             person = connection.execute(query.where(here, t.person.c.state == "active")).scalar()
             if person is None:
-                person = self._new(connection, email, verified, name)
+                person = self._new(connection, issuer, email, verified, name)
                 connection.execute(insert(t.identity).values(issuer=issuer, subject=subject, person_id=person, created=now()))
                 audit(connection, person, "link-identity", issuer)
             return self.accounts.sessions.open(connection, str(person), agent)
 
-    def _new(self, connection: Connection, email: str | None, verified: bool, name: str) -> str:
+    def _new(self, connection: Connection, issuer: str, email: str | None, verified: bool, name: str) -> str:
         try:
             address = plain_email(email or "")
         except InvalidInput:
@@ -67,6 +68,10 @@ class Federated:
         welcome = address.rsplit("@", 1)[1] in self.domains
         if found is not None:
             person = str(found)
+            known = (t.identity.c.issuer == issuer) & (t.identity.c.person_id == person)
+            if connection.execute(select(t.identity.c.subject).where(known)).first() is not None:
+                # the provider itself says that this is somebody else: an address that was given to another person
+                raise NoAccount("no-account", "This address belongs to another account of the provider. Ask an admin of the server.")
             connection.execute(update(t.person).where(t.person.c.id == person).values(password=None))
             self.accounts.sessions.end_all(connection, person)
             self.accounts.sessions.revoke_all(connection, person)

@@ -81,6 +81,8 @@ class Workspaces:
                 keep_an_admin(connection, me.workspace, person)
             here = (t.member.c.workspace_id == me.workspace) & (t.member.c.person_id == person)
             connection.execute(update(t.member).where(here).values(role=role))
+            if before == "admin" and role != "admin":
+                end_links(connection, person, me.workspace)
             audit(connection, me.id, "change-role", f"{person} {before} -> {role}", me.workspace)
         return next(m for m in self.members(me.workspace, emails=True) if m["person"]["id"] == person)
 
@@ -95,6 +97,7 @@ class Workspaces:
                 keep_an_admin(connection, me.workspace, person)
             here = (t.member.c.workspace_id == me.workspace) & (t.member.c.person_id == person)
             connection.execute(delete(t.member).where(here))
+            end_links(connection, person, me.workspace)
             audit(connection, me.id, "remove-member", person, me.workspace)
 
     def delete_account(self, me: PersonRow, person: str) -> None:
@@ -145,6 +148,21 @@ def keep_an_admin(connection: Connection, workspace: str, without: str) -> None:
         raise Conflict("This is the last admin of the workspace. Make somebody else an admin first.", field="person")
 
 
+def end_links(connection: Connection, person: str, workspace: str | None = None) -> None:
+    """Revoke the open links with which somebody could come back: those that they made, and invitations of their address.
+
+    Args:
+        connection: the transaction that takes their role away.
+        person: whose.
+        workspace: only links into this one; everywhere, with links to set this person's password, if left out.
+    """
+    c = t.invitation.c
+    email = select(t.person.c.email).where(t.person.c.id == person).scalar_subquery()
+    theirs = (c.made_by_id == person) | (c.email == email)
+    theirs = (theirs | (c.person_id == person)) if workspace is None else (theirs & (c.workspace_id == workspace))
+    connection.execute(update(t.invitation).where(theirs, c.used.is_(None), c.revoked.is_(None)).values(revoked=now()))
+
+
 def forget_person(connection: Connection, sessions: Sessions, person: str) -> None:
     """End an account: no way in is left and nothing says who it was, but what they wrote stays, of a "removed user".
 
@@ -159,7 +177,6 @@ def forget_person(connection: Connection, sessions: Sessions, person: str) -> No
     connection.execute(delete(t.identity).where(t.identity.c.person_id == person))
     sessions.end_all(connection, person)
     sessions.revoke_all(connection, person)
-    unused = (t.invitation.c.person_id == person) & t.invitation.c.used.is_(None)
-    connection.execute(update(t.invitation).where(unused).values(revoked=now()))
+    end_links(connection, person)
     gone = {"name": "removed user", "email": None, "password": None, "state": "removed"}
     connection.execute(update(t.person).where(t.person.c.id == person).values(**gone))

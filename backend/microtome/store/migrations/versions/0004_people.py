@@ -23,6 +23,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("visibility", sa.String(length=10), nullable=False, server_default=visibility))
     for column in ("workspace_id", "person_id"):
         op.add_column("event", sa.Column(column, sa.String(length=32), nullable=True))
+    op.execute("UPDATE event SET workspace_id = 'main'")  # else everybody signed in could read them, whatever their workspace
     op.add_column("audit", sa.Column("workspace_id", sa.String(length=32), nullable=True))
     _tables()
     op.execute("INSERT INTO workspace (id, name, created) VALUES ('main', 'Main', '1970-01-01T00:00:00.000000Z')")
