@@ -51,7 +51,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is written
     )
 
 

@@ -131,7 +131,7 @@ def main() -> None:
     if arguments.workshop:
         module, _, name = arguments.workshop.partition(":")
         workshop = getattr(importlib.import_module(module), name)(settings)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     WorkerProcess(settings, arguments.device, workshop).run()
 
 
