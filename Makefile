@@ -14,7 +14,7 @@ demo: $(STAMP)/app $(STATIC)  ## dissect the built-in model on this machine and 
 
 test: $(STAMP)/dev $(STAMP)/browser $(STATIC) lint  ## everything: lint, types, contracts, unit, API, databases, browser
 	cd frontend && npm run --silent test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --durations 25
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations 25
 
 lint: $(STAMP)/dev $(STAMP)/frontend  ## ruff, mypy, import contracts, generated files, svelte-check
 	$(BIN)/ruff check .

@@ -15,14 +15,6 @@ from microtome.core.settings import Settings
 from tests import postgres
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes a file stays in one of them, and all that drives a browser, which shares one server."""
-    for item in items:
-        browser = "e2e" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.relative_to(item.config.rootpath).as_posix()))
-
-
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     """A command line that runs in this process sets up its logging; the next test has its own again."""
