@@ -1,4 +1,4 @@
-"""What all tables share: their registry, the naming of constraints, and the types that both databases know."""
+"""What all tables share: their registry, the naming of constraints, the types that both databases know, and what changes by revisions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     BigInteger,
+    Boolean,
+    Column,
     Dialect,
+    ForeignKey,
     Integer,
     MetaData,
+    String,
+    Table,
     Text,
     TypeDecorator,
 )
@@ -36,3 +41,36 @@ class Json(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else orjson.loads(value)
+
+
+def changeable(name: str, *columns: Any) -> Table:
+    """A thing with an author that changes by revisions."""
+    return Table(
+        name,
+        metadata,
+        Column("seq", Serial, primary_key=True, autoincrement=True),
+        Column("id", String(32), nullable=False, unique=True),
+        *columns,
+        Column("revision", Integer, nullable=False),
+        Column("deleted", Boolean, nullable=False),
+        Column("author_id", String(32), ForeignKey("person.id"), nullable=False),
+        Column("created", String(32), nullable=False),
+        Column("changed_by_id", String(32), ForeignKey("person.id"), nullable=False),
+        Column("changed", String(32), nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+def revisions(of: str, *columns: Any) -> Table:
+    """Append-only: rows are never changed and never deleted."""
+    return Table(
+        f"{of}_revision",
+        metadata,
+        Column("of_id", String(32), ForeignKey(f"{of}.id"), primary_key=True),
+        Column("revision", Integer, primary_key=True),
+        *columns,
+        Column("deleted", Boolean, nullable=False),
+        Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
+        Column("at", String(32), nullable=False),
+        Column("token", String(32)),
+    )

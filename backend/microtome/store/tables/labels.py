@@ -21,40 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from microtome.store.tables.base import Json, Serial, metadata
-
-
-def _changeable(name: str, *columns: Any) -> Table:
-    """A thing with an author that changes by revisions."""
-    return Table(
-        name,
-        metadata,
-        Column("seq", Serial, primary_key=True, autoincrement=True),
-        Column("id", String(32), nullable=False, unique=True),
-        *columns,
-        Column("revision", Integer, nullable=False),
-        Column("deleted", Boolean, nullable=False),
-        Column("author_id", String(32), ForeignKey("person.id"), nullable=False),
-        Column("created", String(32), nullable=False),
-        Column("changed_by_id", String(32), ForeignKey("person.id"), nullable=False),
-        Column("changed", String(32), nullable=False),
-        sqlite_autoincrement=True,
-    )
-
-
-def _revisions(of: str, *columns: Any) -> Table:
-    """Append-only: rows are never changed and never deleted."""
-    return Table(
-        f"{of}_revision",
-        metadata,
-        Column("of_id", String(32), ForeignKey(f"{of}.id"), primary_key=True),
-        Column("revision", Integer, primary_key=True),
-        *columns,
-        Column("deleted", Boolean, nullable=False),
-        Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
-        Column("at", String(32), nullable=False),
-        Column("token", String(32)),
-    )
+from microtome.store.tables.base import Json, Serial, changeable, metadata, revisions
 
 
 def _set_content() -> list[Column[Any]]:
@@ -69,7 +36,7 @@ def _set_content() -> list[Column[Any]]:
     ]
 
 
-label_set = _changeable(
+label_set = changeable(
     "label_set",
     Column("workspace_id", String(32), nullable=False),
     Column("model", String(64), nullable=False),
@@ -80,7 +47,7 @@ label_set = _changeable(
     *_set_content(),
     Index("ix_label_set_place", "workspace_id", "model"),
 )
-label_set_revision = _revisions("label_set", *_set_content())
+label_set_revision = revisions("label_set", *_set_content())
 
 label_unit = Table(  # units are added and never taken away, so that a place means the same for ever
     "label_unit", metadata,
@@ -101,7 +68,7 @@ def _answer() -> list[Column[Any]]:
     ]
 
 
-rating = _changeable(
+rating = changeable(
     "rating",
     Column("set_id", String(32), ForeignKey("label_set.id"), nullable=False),
     Column("place", Integer, nullable=False),
@@ -111,7 +78,7 @@ rating = _changeable(
     UniqueConstraint("set_id", "place", "rater"),
     Index("ix_rating_rater", "set_id", "rater"),
 )
-rating_revision = _revisions("rating", *_answer(), Column("batch", String(32), index=True))
+rating_revision = revisions("rating", *_answer(), Column("batch", String(32), index=True))
 
 label_batch = Table(  # ratings that were written in one go, and can be undone in one
     "label_batch", metadata,
@@ -139,7 +106,7 @@ label_assignment = _of_person("label_assignment", Column("by_id", String(32), nu
 label_lease = _of_person("label_lease", Column("until", Float, nullable=False))  # unix time
 label_reveal = _of_person("label_reveal", Column("at", String(32), nullable=False))  # who looked before answering
 
-decision = _changeable(
+decision = changeable(
     "decision",
     Column("set_id", String(32), ForeignKey("label_set.id"), nullable=False),
     Column("place", Integer, nullable=False),
@@ -148,14 +115,14 @@ decision = _changeable(
     Column("reason", Text, nullable=False),
     UniqueConstraint("set_id", "place"),
 )
-decision_revision = _revisions(
+decision_revision = revisions(
     "decision",
     Column("answer", Json, nullable=False),
     Column("version", Integer, nullable=False),
     Column("reason", Text, nullable=False),
 )
 
-comment = _changeable(
+comment = changeable(
     "comment",
     Column("workspace_id", String(32), nullable=False),
     Column("subject", String(12), nullable=False),  # unit, annotation, rating, result
@@ -164,7 +131,7 @@ comment = _changeable(
     Column("body", Text, nullable=False),
     Index("ix_comment_subject", "subject", "subject_id"),
 )
-comment_revision = _revisions("comment", Column("body", Text, nullable=False))
+comment_revision = revisions("comment", Column("body", Text, nullable=False))
 
 vote = Table(
     "vote", metadata,
