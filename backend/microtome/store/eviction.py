@@ -1,6 +1,6 @@
 """Keeping the result cache below its limit.
 
-What is cheapest to compute again per byte goes first. Pinned results (shares) and imported ones, which nobody here could
+What is cheapest to compute again per byte goes first. Pinned results (``store.pins``) and imported ones, which nobody here could
 compute again, never go; results of layers of models that are still listed go only when nothing else is left.
 """
 
@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from microtome.store import tables as t
 from microtome.store.database import Store
+from microtome.store.pins import pinned_keys
 from microtome.store.results import IMPORTED, ResultRepository
 
 FRESH_SECONDS = 600  # what was just computed or read is being looked at
@@ -35,10 +36,9 @@ def evict(store: Store, limit: int) -> int:
     excess = cache_bytes(store) - _imported_bytes(store) - limit
     if excess <= 0:
         return 0
-    pinned = select(t.share_result.c.key).join(t.share, t.share.c.id == t.share_result.c.share_id)
     listed = select(t.model.c.hash).where(t.model.c.current)
     query = select(t.result).where(
-        t.result.c.key.not_in(pinned.where(t.share.c.revoked.is_(None))), t.result.c.bytes > 0, t.result.c.version != IMPORTED
+        t.result.c.key.not_in(pinned_keys()), t.result.c.bytes > 0, t.result.c.version != IMPORTED
     ).add_columns(t.result.c.model_hash.in_(listed).label("listed"))  # fmt: skip
     with store.read() as connection:
         rows = connection.execute(query).all()
