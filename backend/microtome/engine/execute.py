@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from microtome.core.errors import Conflict, Unavailable
 from microtome.core.settings import Settings
-from microtome.engine import import_run, imports, system
+from microtome.engine import check, import_run, imports, system
 from microtome.engine.job import Job
 from microtome.engine.plan import pass_key
 from microtome.engine.probes import OpenProbes
@@ -129,6 +129,9 @@ class Worker:
         run, context = job.row, job.context
         if run.method == imports.METHOD:
             import_run.execute(job)
+            return
+        if run.method == check.METHOD:
+            self._method(job)
             return
         kind = "model" if run.method == "add-model" else "probe"
         if kind == "model":

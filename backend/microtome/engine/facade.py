@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from microtome.core.address import check_slug
 from microtome.core.errors import Conflict, InvalidInput, Unavailable
 from microtome.core.keys import content_key
 from microtome.core.settings import Settings
-from microtome.engine import imports
+from microtome.engine import check, imports
 from microtome.engine.costs import estimate
 from microtome.engine.manifest import ManifestReader
 from microtome.engine.plan import Plan, Planner
@@ -25,6 +25,7 @@ from microtome.store import Store, open_store
 from microtome.store import tables as t
 from microtome.store.events import EventRepository, audit
 from microtome.store.index import sweep_rows
+from microtome.store.pins import pinned_keys
 from microtome.store.results import ResultRepository
 from microtome.store.runs import OPEN, RunRepository
 from microtome.store.sources import IMPORT_SOURCE, SourceRepository, Type
@@ -115,7 +116,15 @@ class Engine:
             InvalidInput, NotFound: naming the field and the remedy.
         """
         plan = self.planner.plan(method, subjects, params or {})
-        run = self.runs.get(self._submit(plan, priority, person))
+        return self.finish_inline(self._submit(plan, priority, person))
+
+    def check(self, keys: Sequence[str], references: Mapping[str, Any] | None = None, person: str | None = None) -> list[check.Again]:
+        """Queue what computes stored results again, see :mod:`microtome.engine.check`."""
+        return check.submit(self, keys, references or {}, person)
+
+    def finish_inline(self, id: str) -> Row[Any]:
+        """The run; executed here and now if runs are executed in the calling process."""
+        run = self.runs.get(id)
         if self.executor == "inline" and run.state in OPEN:
             self._worker().finish(run.id)
             run = self.runs.get(run.id)
@@ -227,11 +236,7 @@ class Engine:
                 self.reader.hash_now(type, source, force=True)
         except (OSError, ValueError, RuntimeError) as error:  # no such home folder, a name too long for the file system
             raise InvalidInput(f"'{source[:200]}' cannot be read: {str(error)[:200]}. Check the path.", field="source") from None
-        run = self.runs.get(self._read_run(type, source, name, person))
-        if self.executor == "inline" and run.state in OPEN:
-            self._worker().finish(run.id)
-            run = self.runs.get(run.id)
-        return run
+        return self.finish_inline(self._read_run(type, source, name, person))
 
     def import_folder(self, folder: str, *, person: str | None = None, trusted: bool = False) -> Row[Any]:
         """Queue the import of results computed elsewhere (docs/bulk-import.md).
@@ -239,11 +244,7 @@ class Engine:
         Args:
             trusted: from the command line, which may read any folder.
         """
-        run = self.runs.get(imports.submit(self, folder, person, trusted=trusted))
-        if self.executor == "inline" and run.state in OPEN:
-            self._worker().finish(run.id)
-            run = self.runs.get(run.id)
-        return run
+        return self.finish_inline(imports.submit(self, folder, person, trusted=trusted))
 
     def check_folder(self, folder: str) -> Any:
         """Judge a folder as an import would, writing nothing (command line). Returns the importer, which knows keys and sizes."""
@@ -272,14 +273,13 @@ class Engine:
         return self._read_run(type, row.source, None, person)
 
     def remove_source(self, type: Type, slug: str, *, drop: bool, person: str | None = None) -> None:
-        """Take a model or probe set off the list; drop its results if asked to, except what shares pin."""
+        """Take a model or probe set off the list; drop its results if asked to, except what is pinned (``store.pins``)."""
         row = self.sources.get(type, slug)
         self.sources.remove(type, row.slug)
         if drop:
             column = t.result.c.model_hash if type == "model" else t.result.c.probe_hash
-            pinned = select(t.share_result.c.key)
             with self.store.read() as connection:
-                query = select(t.result.c.key).where(column == row.hash, t.result.c.key.not_in(pinned))
+                query = select(t.result.c.key).where(column == row.hash, t.result.c.key.not_in(pinned_keys()))
                 keys = list(connection.execute(query).scalars())
             self.results.drop(keys)
         with self.store.write() as connection:

@@ -89,8 +89,13 @@ class Planner:
         self.store, self.manifests = store, manifests
         self.checker = SubjectChecker(store, reader)
 
-    def plan(self, method: str, subjects: Mapping[str, Any], params: Mapping[str, Any]) -> Plan:
+    def plan(
+        self, method: str, subjects: Mapping[str, Any], params: Mapping[str, Any], built: Mapping[str, dict[str, str]] | None = None
+    ) -> Plan:
         """
+        Args:
+            built: the results to build on, key by part by method; the newest ones if left out.
+
         Raises:
             InvalidInput, NotFound: naming the field and the remedy.
         """
@@ -98,13 +103,13 @@ class Planner:
         checked = self.checker.check(manifest, subjects)
         filled = complete(manifest, params)
         named = self._named(manifest, filled)
-        requires = [self._requirement(base, checked) for base in manifest["builds_on"]]
-        builds_on = {r.manifest["id"]: dict(r.parts) for r in requires}
-        built = [key for r in requires for key in r.keys]
+        requires = [self._requirement(base, checked) for base in manifest["builds_on"]] if built is None else []
+        builds_on = {r.manifest["id"]: dict(r.parts) for r in requires} if built is None else dict(built)
         common: dict[str, Any] = {
             "method": manifest["id"], "version": manifest["version"], "subjects": checked.hashes,
             # A question about other methods is asked anew when one of those changes.
-            "params": filled | {f"version of {n.place}": n.manifest["version"] for n in named}, "builds_on": built,
+            "params": filled | {f"version of {n.place}": n.manifest["version"] for n in named},
+            "builds_on": [key for parts in builds_on.values() for key in parts.values()],
         }  # fmt: skip
         names = checked.layers if manifest["partition"] == "layers" else [""]
         parts = [(name, result_key(**common, part=name)) for name in names]
