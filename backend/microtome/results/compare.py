@@ -36,9 +36,8 @@ def compared(then: Mapping[str, Result], now: Mapping[str, Result], references: 
             identical &= same
             value = 0.0 if same else _distance(np.asarray(before), after)
             scores.append(Scorecard.Score(name=f"{item}.{name}", value=value, unit="relative difference"))
-    changed = [
-        f"{item}{path}" for item in sorted(then.keys() & now.keys()) for path in _changes(_document(then[item]), _document(now[item]))
-    ]
+    both = sorted(then.keys() & now.keys())
+    changed = [f"{item}{path}" for item in both for path in _changes(then[item].model_dump(mode="json"), now[item].model_dump(mode="json"))]
     changed += [f"{item} is missing in one of them" for item in sorted(then.keys() ^ now.keys())]
     worst = max((s.value for s in scores if s.value is not None), default=0.0)
     facts: dict[str, Any] = {
