@@ -48,6 +48,12 @@ annotator  POST /comments  PATCH /comments/{id}  DELETE /comments/{id}  POST /co
 viewer     GET /label-sets/{id}/export
 editor     POST /label-sets/{id}/reveal  POST /label-sets/import
 editor     POST /label-sets  PATCH /label-sets/{id}  DELETE /label-sets/{id}  POST /label-sets/{id}/restore  POST /label-sets/{id}/units
+anyone     GET /shares
+signed-in  GET /session/usage
+viewer     PUT /presence  GET /permits
+annotator  PUT /permits
+viewer     GET /hypotheses  GET /hypotheses/{id}  GET /hypotheses/{id}/history  GET /hypotheses/numbers  GET /hypotheses/export
+annotator  POST /hypotheses  PATCH /hypotheses/{id}  DELETE /hypotheses/{id}  POST /hypotheses/{id}/restore  POST /hypotheses/{id}/start
 editor     POST /label-sets/{id}/assignments  POST /label-sets/{id}/decisions  PATCH /decisions/{id}  DELETE /decisions/{id}
 """
 LEAST = {

@@ -81,7 +81,7 @@ def test_runs_and_presence(server: str, ready: Any) -> None:
     time.sleep(0.4)
     ready.submit("broken", {"model": "fake"})
     thread.join(5)
-    assert any(event == "presence" and data["people"] == [me] for _, event, data in got)
+    assert any(event == "presence" and [p["id"] for p in data["people"]] == [me["id"]] for _, event, data in got)
     assert any(event == "run" and data["method"] == "broken" for _, event, data in got)
 
 

@@ -19,8 +19,10 @@ from microtome.api.routers import annotations as annotations_router
 from microtome.api.routers import (
     events,
     exchange,
+    hypotheses,
     imports,
     labels,
+    live,
     methods,
     models,
     oidc,
@@ -44,7 +46,8 @@ from microtome.engine import Engine
 PREFIX = "/api/v1"
 ROUTERS = (
     system, session, oidc, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, labels,
-    ratings, talk, exchange, saved, events,
+    ratings, talk, exchange, saved, live, events,
+    hypotheses,
 )  # fmt: skip
 PROBLEM = {
     "default": {

@@ -8,9 +8,11 @@ from microtome.api.browse.cache import BrowseCache
 from microtome.api.limits import Limits
 from microtome.api.oidc import Provider, provider_of
 from microtome.api.stream import Broadcast
+from microtome.api.watch import Watch
 from microtome.collab.accounts import Accounts
 from microtome.collab.accounts.federated import Federated
 from microtome.collab.annotations import Annotations
+from microtome.collab.hypotheses.cards import Hypotheses
 from microtome.collab.labels.decisions import Decisions
 from microtome.collab.labels.exchange.exchange import Exchange
 from microtome.collab.labels.queue import Queue
@@ -18,6 +20,9 @@ from microtome.collab.labels.ratings import Ratings
 from microtome.collab.labels.scores import Scores
 from microtome.collab.labels.sets import LabelSets
 from microtome.collab.people import People
+from microtome.collab.permits import Permits
+from microtome.collab.presence import Presence
+from microtome.collab.quotas import Quotas
 from microtome.collab.saved import Selections, Shares
 from microtome.collab.talk.comments import Comments
 from microtome.collab.talk.notifications import Notifications
@@ -51,15 +56,22 @@ class Desk:
     notifications: Notifications
     selections: Selections
     shares: Shares
+    permits: Permits
+    presence: Presence
+    quotas: Quotas
+    hypotheses: Hypotheses
     browse: BrowseCache
     broadcast: Broadcast = field(init=False)
+    watch: Watch = field(init=False)
     own_engine: bool = False
 
     def start(self) -> None:
         self.engine.start()
         self.broadcast.start()
+        self.watch.start()
 
     def stop(self) -> None:
+        self.watch.stop()
         self.broadcast.stop()
         self.engine.stop()
         if self.own_engine:
@@ -94,8 +106,13 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         notifications=Notifications(store, engine.events),
         selections=Selections(store, people),
         shares=Shares(store, people),
+        permits=Permits(store, engine.events, team=settings.team),
+        presence=Presence(store),
+        quotas=Quotas(store, settings),
+        hypotheses=Hypotheses(engine),
         browse=BrowseCache(store),
         own_engine=own,
     )
     desk.broadcast = Broadcast(desk)
+    desk.watch = Watch([desk.hypotheses.settle])
     return desk

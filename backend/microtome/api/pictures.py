@@ -86,6 +86,10 @@ def store_upload(desk: Desk, data: bytes, person: str) -> dict[str, Any]:
     image = decode_image(data, desk.settings.image_pixels)
     sha = sha256(data)
     path = upload_path(desk, sha)
+    with desk.store.read() as connection:
+        known = connection.execute(select(t.upload.c.sha256).where(t.upload.c.sha256 == sha)).first()
+    if known is None:
+        desk.quotas.take_upload(person, len(data))
     write_atomic(path, data)
     height, width = image.shape[:2]
     row = {"sha256": sha, "width": width, "height": height, "bytes": len(data), "person_id": person, "created": now()}

@@ -19,6 +19,7 @@ from microtome.api.desk import Desk
 from microtome.api.who import address_of, person_of, session_token, signed
 from microtome.collab.accounts import Signed
 from microtome.collab.people import ROLES
+from microtome.collab.saved import OPEN
 from microtome.core.errors import Forbidden, NotFound, SignInNeeded
 from microtome.store import tables as t
 
@@ -67,12 +68,18 @@ RULES: dict[str, str] = {
     "list_comments": "viewer", "comment_history": "viewer", "list_votes": "viewer", "list_notifications": "viewer",
     "comment": "annotator", "change_comment": "annotator", "delete_comment": "annotator", "restore_comment": "annotator",
     "vote": "annotator", "read_notifications": "viewer",
+    # hypotheses and studies
+    "list_hypotheses": "viewer", "hypothesis": "viewer", "hypothesis_history": "viewer", "hypothesis_numbers": "viewer",
+    "export_hypotheses": "viewer", "make_hypothesis": "annotator", "change_hypothesis": "annotator", "delete_hypothesis": "annotator",
+    "restore_hypothesis": "annotator", "start_hypothesis": "annotator",
+    # who is looking at what, and who sees what is private
+    "put_presence": "viewer", "list_permits": "viewer", "set_permits": "annotator", "list_shares": ANYONE, "usage": SIGNED,
 }  # fmt: skip
 
 #: Routes that open ways in or end them: with a session only, whatever the scope of a token.
 BY_SESSION = frozenset({"invite", "reset_member", "delete_account"})
 #: Routes that make the machine work, with a limit of their own.
-RUNS = frozenset({"submit", "upload", "add_model", "add_probe", "import_results", "change_password", "accept_invitation"})
+RUNS = frozenset({"submit", "start_hypothesis", "upload", "add_model", "add_probe", "import_results", "change_password", "accept_invitation"})
 #: Routes that read although they are sent by POST.
 READS = frozenset({"estimate", "query", "aggregate", "export_units", "open_invitation"})
 
@@ -172,7 +179,7 @@ def _shown(desk: Desk, request: Request, name: str, link: str, body: bytes) -> b
         share = desk.shares.get(link)
     except NotFound:
         return False
-    if share.visibility != "link":
+    if not desk.shares.open_to_all(share):
         return False
     asked, path = request.query_params, request.path_params
     about = {"model": share.state.get("model"), "probe": share.state.get("probe")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,19 +12,30 @@ from sqlalchemy import Row, and_, select
 from microtome import __version__
 from microtome.api.browse import atlas as atlases
 from microtome.api.desk import Desk
+from microtome.collab.drift import drift, made_with
 from microtome.collab.people import PersonRow
+from microtome.collab.saved import title_of
 from microtome.core.errors import InvalidInput, NotFound
 from microtome.core.viewstate import ExplainState, ViewState
 from microtome.store import tables as t
 from microtome.store.results import IMPORTED
 
 
-def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None, visibility: str = "link") -> dict[str, Any]:
+def freeze(
+    desk: Desk, me: PersonRow, state: ViewState, token: str | None, visibility: str = "link", title: str | None = None
+) -> dict[str, Any]:
     """Save the view with the keys of the results that it shows, and pin those.
 
     Raises:
         NotFound: the view names a model or probe set that is not there.
     """
+    return _share(desk, freeze_row(desk, me, state, token, visibility, title=title))
+
+
+def freeze_row(
+    desk: Desk, me: PersonRow, state: ViewState, token: str | None, visibility: str, more: Sequence[str] = (), title: str | None = None
+) -> Row[Any]:
+    """:func:`freeze`, with ``more`` results pinned beside those that the view shows."""
     frozen: dict[str, Any] = {
         "keys": [], "model_hash": None, "probe_hash": None, "methods": {}, "software": _software(), "atlas": None,
         "runs": [],
@@ -53,8 +65,7 @@ def freeze(desk: Desk, me: PersonRow, state: ViewState, token: str | None, visib
             frozen["methods"][row.method] = row.version
         frozen["software"] = {**frozen["software"], **row.provenance.get("software", {})}
     frozen["keys"] = keys
-    row = desk.shares.create(me, state.model_dump(mode="json"), frozen, keys, token, visibility)
-    return _share(desk, row)
+    return desk.shares.create(me, state.model_dump(mode="json"), frozen, [*keys, *more], token, visibility, title)
 
 
 def _heads(desk: Desk, keys: list[str]) -> list[Row[Any]]:
@@ -120,7 +131,10 @@ def _software() -> dict[str, str]:
 def _share(desk: Desk, row: Row[Any]) -> dict[str, Any]:
     author = desk.people.find(row.person_id)
     assert author is not None
-    return {"id": row.id, "url": f"/s/{row.id}", "created": row.created, "author": author.shape(), "visibility": row.visibility}
+    return {
+        "id": row.id, "url": f"/s/{row.id}", "created": row.created, "author": author.shape(), "visibility": row.visibility,
+        "title": row.title or title_of(row.state),
+    }  # fmt: skip
 
 
 def shared_view(desk: Desk, me: PersonRow | None, id: str) -> dict[str, Any]:
@@ -132,31 +146,6 @@ def shared_view(desk: Desk, me: PersonRow | None, id: str) -> dict[str, Any]:
     return _share(desk, row) | {
         "state": ViewState.model_validate(row.state).model_dump(mode="json"),
         "frozen": {name: frozen[name] for name in names},
-        "drift": _drift(desk, row),
+        "drift": drift(desk.engine, made_with(frozen, row.state.get("model"), row.state.get("probe"))),
         "available": len(stored) == len(frozen["keys"]),
     }
-
-
-def _drift(desk: Desk, row: Row[Any]) -> list[dict[str, str]]:
-    """What differs today from what the share was made with."""
-    out: list[dict[str, str]] = []
-    for type in ("model", "probe"):
-        slug, then = row.state.get(type), row.frozen[f"{type}_hash"]
-        if slug is None or then is None:
-            continue
-        current = desk.engine.sources.find(type, slug)  # type: ignore[arg-type]
-        now = "removed"
-        if current is not None:
-            try:
-                now = desk.engine.reader.hash_now(type, current.source, force=True) or current.hash
-            except NotFound:
-                now = "missing"
-            except Exception:  # whatever keeps the source from being read, the frozen view is still good
-                now = "unreadable"
-        if now != then:
-            out.append({"what": type, "name": slug, "then": then, "now": now})
-    for method, then in row.frozen["methods"].items():
-        now = desk.engine.methods().get(method, {}).get("version", "removed")
-        if now != then:
-            out.append({"what": "method", "name": method, "then": then, "now": now})
-    return out

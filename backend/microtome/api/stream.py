@@ -2,6 +2,9 @@
 
 A listener that comes with ``Last-Event-ID`` first gets what it missed, from the table, then joins the broadcast; ids are
 compared, so nothing is sent twice or left out. When its id is older than the oldest kept event it gets ``resync``.
+
+The reader wakes when somebody writes: in this process at once, on PostgreSQL in any process (``store.wake``); and it looks
+anyway, often where worker processes write without a word (SQLite), rarely where they are heard.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +23,20 @@ import structlog
 
 from microtome.collab.people import MAIN, PersonRow
 from microtome.core.errors import NotFound
+from microtome.store.wake import PRESENCE, Ears
 
 if TYPE_CHECKING:
     from microtome.api.desk import Desk
 
 log = structlog.get_logger("microtome.events")
 POLL = 0.15
+POLL_HEARD = 2.0  # where every writer is heard, looking is for what was missed while the line was down
+GATHER = 0.02  # what is written in a burst is read and sent together
 PING = 15.0
 QUEUE = 2000
 CHECK = 15.0
+BEAT = 8.0
+PRESENCE_GAP = 0.3  # two looks at who is here are at least so far apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +60,26 @@ class Listener:
 
     loop: asyncio.AbstractEventLoop
     person: PersonRow | None
-    frames: asyncio.Queue[Frame | None] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    frames: deque[Frame] = field(default_factory=deque)
+    ended: bool = False
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, frame: Frame | None) -> None:
-        """Called in the loop's own thread. A listener that does not keep up is cut off; it resumes by its id."""
-        if frame is not None and not frame.is_for(self.person):
-            return
-        if self.frames.full():
-            while not self.frames.empty():
-                self.frames.get_nowait()
-            frame = None
-        self.frames.put_nowait(frame)
+    def put(self, frames: Sequence[Frame] | None) -> None:
+        """Called in the loop's own thread; None ends it. A listener that does not keep up is cut off; it resumes by its id."""
+        if frames is not None:
+            self.frames.extend(frame for frame in frames if frame.is_for(self.person))
+        if frames is None or len(self.frames) > QUEUE:
+            self.frames.clear()
+            self.ended = True
+        if self.ended or self.frames:
+            self.woken.set()
+
+    def take(self) -> list[Frame]:
+        """All that waits."""
+        found = list(self.frames)
+        self.frames.clear()
+        self.woken.clear()
+        return found
 
 
 class Broadcast:
@@ -72,69 +90,162 @@ class Broadcast:
         self.listeners: set[Listener] = set()
         self.position = 0
         self._lock = threading.Lock()
-        self._end = threading.Event()
+        self._wake = threading.Event()
+        self._end = False
         self._thread: threading.Thread | None = None
+        self._ears = Ears(desk.store, self._hear)
+        self._here: Counter[tuple[str, str]] = Counter()
+        self._told: dict[str, bytes] = {}
+        self._look = False  # somebody came, went or moved
 
     def start(self) -> None:
         self.position = self.desk.engine.events.newest()
-        self._end.clear()
+        self._end = False
+        self._ears.start()
         self._thread = threading.Thread(target=self._loop, name="events", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        self._end.set()
+        self._end = True
+        self._wake.set()
+        self._ears.stop()
         if self._thread is not None:
             self._thread.join(2)
         self._send(None)
+        try:
+            self.desk.presence.end()
+        except Exception as error:  # then the rows expire
+            log.warning("presence", error=str(error)[:200])
 
     def join(self, listener: Listener) -> int:
         """Add a listener; returns the id after which it gets everything."""
         with self._lock:
             self.listeners.add(listener)
             position = self.position
-        self.presence()
+        if listener.person is not None:
+            self._came(listener.person)
+        self._tell_here(listener)
         return position
 
     def leave(self, listener: Listener) -> None:
         with self._lock:
             self.listeners.discard(listener)
-        self.presence()
+        if listener.person is not None:
+            self._went(listener.person)
 
-    def presence(self) -> None:
-        """Who is here, in this process; has no id, since it is only true now."""
-        with self._lock:
-            here = {(x.person.workspace, x.person.id): x.person for x in self.listeners if x.person is not None}
-        for workspace in {workspace for workspace, _ in here} | {MAIN}:
-            people = [person.shape() for person in here.values() if person.workspace == workspace]
-            self._send(Frame(0, frame("presence", {"people": people}), workspace))
+    def moved(self) -> None:
+        """Somebody said where they are: this process looks, and tells the others to."""
+        self._ears.say(PRESENCE)
 
-    def _send(self, item: Frame | None) -> None:
+    def _came(self, person: PersonRow) -> None:
+        key = (person.workspace, person.id)
         with self._lock:
-            listeners = list(self.listeners)
-        for listener in listeners:
-            try:
-                listener.loop.call_soon_threadsafe(listener.put, item)
-            except RuntimeError:  # its loop has ended
-                with self._lock:
-                    self.listeners.discard(listener)
+            self._here[key] += 1
+            first = self._here[key] == 1
+        if first:
+            self._noted(lambda: self.desk.presence.enter(person))
+
+    def _went(self, person: PersonRow) -> None:
+        key = (person.workspace, person.id)
+        with self._lock:
+            self._here[key] -= 1
+            last = self._here[key] <= 0
+            if last:
+                del self._here[key]
+        if last:
+            self._noted(lambda: self.desk.presence.leave(person))
+
+    def _noted(self, write: Callable[[], None]) -> None:
+        """Being seen is never worth a stream: what cannot be written now is written with the next beat, or expires."""
+        try:
+            write()
+            self.moved()
+        except Exception as error:
+            log.warning("presence", error=str(error)[:200])
+
+    def _tell_here(self, listener: Listener) -> None:
+        """Who comes hears who is here; the others hear of it when it differs from what they were told."""
+        workspace = listener.person.workspace if listener.person is not None else MAIN
+        with self._lock:
+            told = self._told.get(workspace)
+        if told is None:
+            self._hear(PRESENCE)
+            return
+        self._call(listener.loop, [listener], [Frame(0, told, workspace)])
+
+    def _hear(self, what: str) -> None:
+        if what == PRESENCE:
+            self._look = True
+        self._wake.set()
+
+    def _send(self, frames: Sequence[Frame] | None) -> None:
+        """One call into each loop, however many listeners it has."""
+        with self._lock:
+            loops: dict[asyncio.AbstractEventLoop, list[Listener]] = {}
+            for listener in self.listeners:
+                loops.setdefault(listener.loop, []).append(listener)
+        for loop, listeners in loops.items():
+            self._call(loop, listeners, frames)
+
+    def _call(self, loop: asyncio.AbstractEventLoop, listeners: list[Listener], frames: Sequence[Frame] | None) -> None:
+        def put() -> None:
+            for listener in listeners:
+                listener.put(frames)
+
+        try:
+            loop.call_soon_threadsafe(put)
+        except RuntimeError:  # it has ended
+            with self._lock:
+                self.listeners.difference_update(listeners)
 
     def _loop(self) -> None:
-        while not self._end.wait(POLL):
+        beaten = looked = time.monotonic()
+        while not self._end:
+            late = self._look and PRESENCE_GAP
+            self._wake.wait(late or (POLL_HEARD if self._ears.open else POLL))
+            self._wake.clear()
             try:
-                with self._lock:  # nobody may join between the look and the jump, or they would miss what was jumped over
-                    if not self.listeners:
-                        self.position = self.desk.engine.events.newest()
-                        continue
-                rows = self.desk.engine.events.after(self.position)
-                if rows:
-                    frames = frames_of(self.desk, rows)
+                self._read()
+                at = time.monotonic()
+                if at - beaten > BEAT:
+                    beaten, self._look = at, True
                     with self._lock:
-                        self.position = rows[-1].id
-                    for item in frames:
-                        self._send(item)
+                        people = set(self._here)
+                    self.desk.presence.beat(people)
+                if self._look and at - looked > PRESENCE_GAP:
+                    looked, self._look = at, False
+                    self._look_round()
+                time.sleep(GATHER)
             except Exception as error:  # the database may be away for a moment; nothing is lost, ids wait
                 log.warning("events", error=str(error)[:200])
                 time.sleep(1)
+
+    def _read(self) -> None:
+        events = self.desk.engine.events
+        with self._lock:  # nobody may join between the look and the jump, or they would miss what was jumped over
+            if not self.listeners:
+                self.position = events.newest()
+                return
+        while rows := events.after(self.position):
+            frames = frames_of(self.desk, rows)
+            with self._lock:
+                self.position = rows[-1].id
+            self._send(frames)
+
+    def _look_round(self) -> None:
+        """Tell each workspace that has listeners here who is there, if it is news."""
+        with self._lock:
+            workspaces = {x.person.workspace if x.person is not None else MAIN for x in self.listeners}
+        news = []
+        told = {}
+        for workspace, people in self.desk.presence.here(workspaces).items():
+            data = told[workspace] = frame("presence", {"people": people})
+            if data != self._told.get(workspace):
+                news.append(Frame(0, data, workspace))
+        with self._lock:
+            self._told = told
+        if news:
+            self._send(news)
 
 
 def frame(event: str, data: Any, id: int | None = None) -> bytes:
@@ -187,15 +298,16 @@ async def event_stream(desk: Desk, since: str | int | None, person: PersonRow | 
                     return
             try:
                 async with asyncio.timeout(PING):
-                    next_item = await listener.frames.get()
+                    await listener.woken.wait()
             except TimeoutError:
                 yield b": still here\n\n"
                 continue
-            if next_item is None:
+            fresh = [item for item in listener.take() if item.id == 0 or item.id > sent]
+            if listener.ended:
                 return
-            if next_item.id == 0 or next_item.id > sent:
-                sent = max(sent, next_item.id)
-                yield next_item.data
+            if fresh:
+                sent = max(sent, *(item.id for item in fresh))
+                yield b"".join(item.data for item in fresh)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(desk.broadcast.leave, listener)

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from microtome.collab.access import changed_by, visible_to
+from microtome.collab.access import changed_by, named_for, visible_to
+from microtome.collab.findings.visible import OF_FINDING, OPEN, view_shows
 from microtome.collab.people import People, PersonRow
 from microtome.collab.revisions import id_for
-from microtome.core.errors import NotFound
+from microtome.core.errors import Conflict, NotFound
 from microtome.store import Store
 from microtome.store import tables as t
 from microtome.store.blobs import insert_ignore
@@ -56,8 +57,8 @@ class Selections:
 
     def delete(self, me: PersonRow, id: str) -> dict[str, Any]:
         row = self._get(me, id)
-        changed_by(me, row, row.person_id, "saved selection")
         with self.store.write() as connection:
+            changed_by(me, row, row.person_id, "saved selection", connection)
             connection.execute(update(t.selection).where(t.selection.c.id == id).values(deleted=True))
             audit(connection, me.id, "delete-selection", row.name, me.workspace)
         return self._shape_of(row)
@@ -88,13 +89,13 @@ class Shares:
 
     def create(
         self, me: PersonRow, state: Mapping[str, Any], frozen: Mapping[str, Any], keys: Sequence[str], token: str | None,
-        visibility: str = "link",
+        visibility: str = "link", title: str | None = None,
     ) -> Row[Any]:  # fmt: skip
         """Write the share and pin ``keys``, in one transaction."""
         # an id made from the client's key would be guessable by whoever knows the key, so the secret goes in too
         id = id_for(me, f"{token}\n{self.people.cookie(me)}") if token is not None else secrets.token_urlsafe(15)
-        row = {"id": id, "state": dict(state), "frozen": dict(frozen), "person_id": me.id, "created": now()}
-        row |= {"workspace_id": me.workspace, "visibility": visibility}
+        row: dict[str, Any] = {"id": id, "state": dict(state), "frozen": dict(frozen), "person_id": me.id, "created": now()}
+        row |= {"workspace_id": me.workspace, "visibility": visibility, "title": title}
         with self.store.write(lock="blobs") as connection:
             connection.execute(insert_ignore(connection, t.share), row)
             if keys:
@@ -113,17 +114,52 @@ class Shares:
         return row
 
     def shown_to(self, me: PersonRow | None, id: str) -> Row[Any]:
-        """The share, if ``me`` may open it: with the link, anybody; else people of its workspace, or its author alone.
+        """The share, if ``me`` may open it: with the link, anybody; else people of its workspace, or its author and whom they name.
 
         Raises:
             NotFound: it is not for ``me``, was revoked, or never was.
         """
         row = self.get(id)
+        if row.visibility == OF_FINDING:
+            with self.store.read() as connection:
+                if view_shows(connection, me, row):
+                    return row
+            raise NotFound(_NO_SHARE, field="id")
         inside = me is not None and me.workspace == row.workspace_id
         own = me is not None and me.id == row.person_id
-        if row.visibility == "link" or own or (inside and row.visibility != "private"):
+        if row.visibility in OPEN or own or (inside and row.visibility != "private"):
             return row
+        if inside and me is not None:
+            with self.store.read() as connection:
+                if me.id in named_for(connection, id):
+                    return row
         raise NotFound(_NO_SHARE, field="id")
+
+    def pin(self, id: str, keys: Sequence[str]) -> None:
+        """Pin more results for a share."""
+        if keys:
+            with self.store.write(lock="blobs") as connection:
+                connection.execute(insert_ignore(connection, t.share_result), [{"share_id": id, "key": key} for key in keys])
+
+    def open_to_all(self, row: Row[Any]) -> bool:
+        """True if who is not signed in may open it: by its own visibility, or by that of the finding it is a view of."""
+        if row.visibility == OF_FINDING:
+            with self.store.read() as connection:
+                return view_shows(connection, None, row)
+        return row.visibility in OPEN
+
+    def public(self, limit: int = 200) -> list[dict[str, Any]]:
+        """What is shown to everybody, the newest first; a share without a title is named by what it shows."""
+        s = t.share.c
+        query = select(t.share).where(s.visibility == "public", s.revoked.is_(None)).order_by(s.created.desc(), s.id).limit(limit)
+        with self.store.read() as connection:
+            rows = connection.execute(query).all()
+        people = self.people.many({row.person_id for row in rows})
+        return [
+            {"id": row.id, "url": f"/s/{row.id}", "title": row.title or title_of(row.state), "created": row.created,
+             "author": people[row.person_id].shape()}
+            for row in rows
+        ]  # fmt: skip
 
     def revoke(self, me: PersonRow, id: str) -> None:
         """
@@ -131,9 +167,15 @@ class Shares:
             NotFound: it is in another workspace, or private. Forbidden: it is somebody else's, and ``me`` is no editor.
         """
         row = self.get(id)
-        if row.workspace_id != me.workspace or (row.visibility == "private" and row.person_id != me.id):
-            raise NotFound(_NO_SHARE, field="id")
-        changed_by(me, row, row.person_id, "share link")
+        if row.visibility == OF_FINDING:
+            raise Conflict("This view belongs to a finding and lives as long as it does. Change the finding instead.", field="id")
         with self.store.write() as connection:
+            changed_by(me, row, row.person_id, "share link", connection)
             connection.execute(update(t.share).where(t.share.c.id == id).values(revoked=now()))
             audit(connection, me.id, "revoke", id[:8], me.workspace)
+
+
+def title_of(state: Mapping[str, Any]) -> str:
+    """What a view without a title is called."""
+    about = " × ".join(str(state[name]) for name in ("model", "probe") if state.get(name))
+    return f"{about or 'A view'}, {state.get('screen') or 'browse'}"

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     reads_per_minute: int = Field(3000, ge=0, description="Reads of one person in a minute in team mode, for each server process; 0: any.")
     writes_per_minute: int = Field(600, ge=0, description="The same of writes.")
     runs_per_minute: int = Field(120, ge=0, description="The same of runs, uploads and added sources.")
+    runs_per_day: int = Field(0, ge=0, description="Runs that one person may start in 24 hours in team mode; 0: any number.")
+    upload_bytes_per_person: int = Field(0, ge=0, description="Bytes of uploads that one person may keep in team mode; 0: any number.")
     oidc_issuer: str | None = Field(
         None, max_length=300, description="OpenID provider to sign in at, as https://sso.example.org/realms/lab."
     )

@@ -238,6 +238,7 @@ def _shut(old: Path, folder: Path) -> None:
         with store.write() as connection:
             connection.execute(delete(t.session))
             connection.execute(delete(t.failure))
+            connection.execute(delete(t.presence))
             c = t.invitation.c
             connection.execute(update(t.invitation).where(c.used.is_(None), c.revoked.is_(None)).values(revoked=now()))
     finally:

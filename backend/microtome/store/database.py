@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Store:
         self.sqlite = make_url(url).get_backend_name() == "sqlite"
         self.engine = _sqlite(url) if self.sqlite else _postgres(url)
         self.blobs = Blobs(self)
+        self.committed: set[Callable[[str], None]] = set()  # called with what :meth:`after_commit` was given
 
     @property
     def dialect(self) -> str:
@@ -50,7 +51,17 @@ class Store:
         with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
             if lock is not None and not self.sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": zlib.crc32(lock.encode())})
+            connection.info["said"] = said = set[str]()
             yield connection
+        for what in said:
+            for call in list(self.committed):
+                call(what)
+
+    def after_commit(self, connection: Connection, what: str) -> None:
+        """Tell this process of something once the transaction of :meth:`write` is committed."""
+        said = connection.info.get("said")
+        if said is not None:
+            said.add(what)
 
     def migrate(self) -> None:
         """Bring the schema to the newest version; several processes may call it at once."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, text
 from microtome.store import tables as t
 from microtome.store.database import Store
 from microtome.store.times import now
+from microtome.store.wake import EVENTS, wake
 
 KEEP = 20_000
 
@@ -42,6 +43,7 @@ class EventRepository:
             # else a reader that has seen id 8 would never see a 7 that commits later.
             connection.execute(text("SELECT pg_advisory_xact_lock(7013)"))
         connection.execute(insert(t.event).values(type=type, data=data, at=time.time(), workspace_id=workspace, person_id=person))
+        wake(self.store, connection, EVENTS)
         self._written += 1
         if self._written % 1000 == 0:
             newest = connection.execute(select(func.max(t.event.c.id))).scalar() or 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -48,7 +48,8 @@ def change(
     desk: DeskDep, me: Me, id: Id, body: ChangedBody, request: Request, response: Response, if_match: Match = None
 ) -> dict[str, object]:
     """Change the text. 428 without ``If-Match``, 412 with ``current`` when somebody was faster."""
-    return tagged(response, desk.annotations.change(me, id, if_match, body=body.body, token=idempotency_key(request)))
+    anchor: Any = body.model_dump()["anchor"] if "anchor" in body.model_fields_set else "keep"
+    return tagged(response, desk.annotations.change(me, id, if_match, body=body.body, anchor=anchor, token=idempotency_key(request)))
 
 
 @router.delete("/{id}", response_model=Annotation)

@@ -18,4 +18,5 @@ def import_results(desk: DeskDep, me: Me, body: NewImport) -> dict[str, object]:
 
     Its parts are the layers. Put again after an interruption, it goes on with those that are missing.
     """
+    desk.quotas.take_run(me.id)
     return run_shape(desk, desk.engine.import_folder(body.folder, person=me.id))

@@ -24,6 +24,7 @@ def list_models(desk: DeskDep, me: Viewer) -> dict[str, object]:
 @router.post("", response_model=Run, status_code=202)
 def add_model(desk: DeskDep, me: Me, body: NewSource) -> dict[str, object]:
     """Add a model. The worker reads, hashes and describes it; the answer is the run to watch."""
+    desk.quotas.take_run(me.id)
     return run_shape(desk, desk.engine.add_source("add-model", body.source, body.name, person=me.id))
 
 

@@ -27,6 +27,7 @@ def list_probes(desk: DeskDep) -> dict[str, object]:
 @router.post("", response_model=Run, status_code=202)
 def add_probe(desk: DeskDep, me: Me, body: NewSource) -> dict[str, object]:
     """Add a probe set. The worker reads and hashes it; the answer is the run to watch."""
+    desk.quotas.take_run(me.id)
     return run_shape(desk, desk.engine.add_source("add-probe", body.source, body.name, person=me.id))
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from microtome.api.deps import Cursor, DeskDep, Id, Limit, Me, SlugQuery
 from microtome.api.schemas.runs import Estimate, Run, RunRequest, Runs, RunState
 from microtome.api.shapes import run_page, run_shape
-from microtome.core.errors import Forbidden
+from microtome.core.errors import Forbidden, TooManyRequests
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -17,6 +17,11 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 @router.post("", response_model=Run, status_code=202, responses={200: {"model": Run, "description": "Already computed."}})
 def submit(desk: DeskDep, me: Me, body: RunRequest, response: Response) -> dict[str, object]:
     """Put a question to a model: 200 when the answer is stored already, 202 when it is queued or joined."""
+    try:
+        desk.quotas.take_run(me.id)
+    except TooManyRequests:  # what is computed already uses nothing
+        if not desk.engine.estimate(body.method, body.subjects.model_dump(exclude_none=True), body.params or {})["cached"]:
+            raise
     run = desk.engine.submit(body.method, body.subjects.model_dump(exclude_none=True), body.params or {}, body.priority, me.id)
     response.status_code = 200 if run.state == "done" else 202
     response.headers["Location"] = f"/api/v1/runs/{run.id}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
 
 from microtome.api.deps import DeskDep, Id, MaybePerson, Me, SlugQuery, Viewer
 from microtome.api.revised import idempotency_key
-from microtome.api.schemas.collab import NewSelection, NewShare, SavedSelection, SavedSelections, Share, SharedView
+from microtome.api.schemas.collab import NewSelection, NewShare, PublicShares, SavedSelection, SavedSelections, Share, SharedView
 from microtome.api.shares import freeze, shared_view
 
 router = APIRouter()
@@ -31,10 +33,18 @@ def delete_selection(desk: DeskDep, me: Me, id: Id) -> dict[str, object]:
     return desk.selections.delete(me, id)
 
 
+@router.get("/shares", response_model=PublicShares, tags=["shares"])
+def list_shares(
+    desk: DeskDep, visibility: Annotated[Literal["public"], Query(description="Only public views are listed.")]
+) -> dict[str, object]:
+    """What people of this server show to everybody, the newest first; at most 200."""
+    return {"items": desk.shares.public()}
+
+
 @router.post("/shares", response_model=Share, status_code=201, tags=["shares"])
 def share(desk: DeskDep, me: Me, body: NewShare, request: Request) -> dict[str, object]:
     """Freeze the view: the results it shows are pinned, with the hashes they were made from."""
-    return freeze(desk, me, body.state, idempotency_key(request), body.visibility)
+    return freeze(desk, me, body.state, idempotency_key(request), body.visibility, body.title)
 
 
 @router.get("/shares/{id}", response_model=SharedView, tags=["shares"])

@@ -16,6 +16,7 @@ from microtome.api.schemas.accounts import (
     Sessions,
     SignIn,
     Tokens,
+    Usage,
 )
 from microtome.api.schemas.common import NewName
 from microtome.api.shapes import person_shape
@@ -83,6 +84,12 @@ def leave(desk: Team, me: Account, request: Request, body: Confirm) -> Response:
     response = Response(status_code=204)
     forget_cookie(desk, response)
     return response
+
+
+@router.get("/session/usage", response_model=Usage)
+def usage(desk: Team, me: Account) -> dict[str, object]:
+    """How much of the machine one has used, and may use."""
+    return desk.quotas.usage(me.id)
 
 
 @router.get("/sessions", response_model=Sessions)

@@ -187,3 +187,16 @@ class AuditLine(Out):
 class Audit(Out):
     items: list[AuditLine]
     next: str | None
+
+
+class Used(Out):
+    used: int
+    limit: int | None
+    frees: str | None
+
+
+class Usage(Out):
+    """``limit`` is null where there is none; ``frees`` is when one more run may be started again."""
+
+    runs: Used
+    upload_bytes: Used

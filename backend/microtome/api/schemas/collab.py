@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,8 +14,17 @@ AnnotationKind = Literal["label", "note", "tag"]
 #: Who sees it: its author, or everybody in the workspace.
 Visibility = Literal["private", "workspace"]
 #: ... or also whoever has the link, signed in or not.
-ShareVisibility = Literal["private", "workspace", "link"]
+#: ... or everybody, and it is listed for everybody.
+ShareVisibility = Literal["private", "workspace", "link", "public"]
 Body = Field(min_length=1, max_length=10_000)
+Share01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Anchor(Strict):
+    """The region of an image that a note is about."""
+
+    example: str = Field(max_length=80, pattern=r"^[^\x00:]{1,64}:[0-9]{1,7}$", description="probe:index")
+    polygon: list[tuple[Share01, Share01]] = Field(min_length=3, max_length=200, description="Corners, as shares of width and height.")
 
 
 class NewAnnotation(Strict):
@@ -25,10 +34,12 @@ class NewAnnotation(Strict):
     unit: int = Field(ge=0, le=2_000_000)
     body: str = Body
     visibility: Visibility = "workspace"
+    anchor: Anchor | None = Field(None, description="Notes only.")
 
 
 class ChangedBody(Strict):
     body: str = Body
+    anchor: Anchor | None = Field(None, description="As it is if left out; null takes it away.")
 
 
 class Restore(Strict):
@@ -46,6 +57,7 @@ class Annotation(Out):
     author: Person
     machine: bool
     visibility: Visibility
+    anchor: Anchor | None
     revision: int
     created: str
     changed: str
@@ -66,8 +78,12 @@ class Revision(Out):
     at: str
 
 
+class AnnotationRevision(Revision):
+    anchor: Anchor | None
+
+
 class Revisions(Out):
-    items: list[Revision]
+    items: list[AnnotationRevision]
 
 
 class NewSelection(Strict):
@@ -96,6 +112,19 @@ class SavedSelections(Out):
 class NewShare(Strict):
     state: ViewState
     visibility: ShareVisibility = "link"
+    title: str | None = Field(None, min_length=1, max_length=200, pattern=r"^[^\x00]+$", description="Shown in the list of public views.")
+
+
+class PublicShare(Out):
+    id: str
+    url: str
+    title: str
+    created: str
+    author: Person
+
+
+class PublicShares(Out):
+    items: list[PublicShare]
 
 
 class Share(Out):
@@ -104,6 +133,7 @@ class Share(Out):
     created: str
     author: Person
     visibility: ShareVisibility
+    title: str
 
 
 class Frozen(Out):

@@ -71,7 +71,7 @@ class VotesList(Out):
 
 class Notification(Out):
     id: str
-    kind: Literal["mention", "reply", "assigned"]
+    kind: Literal["mention", "reply", "assigned", "shared", "outcome"]
     subject: str
     subject_id: str
     comment: str | None

@@ -1,4 +1,4 @@
-"""What somebody should know of: they were mentioned, answered, or given units to label."""
+"""What somebody should know of: they were mentioned, answered, given units to label, or their hypothesis has an outcome."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from microtome.store import tables as t
 from microtome.store.events import EventRepository
 from microtome.store.times import now
 
-Kind = Literal["mention", "reply", "assigned"]
+Kind = Literal["mention", "reply", "assigned", "shared", "outcome"]
 
 
 def notify(
     connection: Connection, events: EventRepository, actor: PersonRow, people: Iterable[str], kind: Kind, subject: str, subject_id: str,
-    comment: str | None = None,
+    comment: str | None = None, *, own: bool = False,
 ) -> None:  # fmt: skip
-    """Tell some people of something, in the caller's transaction; never oneself of one's own doing."""
+    """Tell some people of something, in the caller's transaction; not oneself of one's own doing, but for ``own``: what came of it."""
     n = t.notification
-    for person in sorted(set(people) - {actor.id}):
+    for person in sorted(set(people) - (set() if own else {actor.id})):
         values = {
             "person_id": person, "workspace_id": actor.workspace, "kind": kind, "subject": subject, "subject_id": subject_id,
             "comment_id": comment, "actor_id": actor.id, "at": now(), "read": None,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, select
 
-from microtome.collab.access import seen_by
+from microtome.collab.access import audience, seen_by
 from microtome.collab.annotations import ANNOTATION
 from microtome.collab.labels.ratings import RATING
 from microtome.collab.labels.sets import find_set
@@ -30,7 +30,7 @@ def check_subject(connection: Connection, me: PersonRow, subject: Subject, id: s
     if subject == "unit":
         _unit(connection, id)
     elif subject == "annotation":
-        seen_by(me, ANNOTATION.find(connection, id), "annotation")
+        seen_by(me, ANNOTATION.find(connection, id), "annotation", connection)
     elif subject == "rating":
         row = RATING.find(connection, id)
         of = find_set(connection, me, row.set_id)
@@ -55,8 +55,8 @@ def tell(connection: Connection, events: EventRepository, me: PersonRow, type: s
 def _seers(connection: Connection, me: PersonRow, subject: Subject, id: str) -> set[str] | None:
     """Ids of the people who :func:`check_subject` lets through; None: everybody in the workspace."""
     if subject == "annotation":
-        note = ANNOTATION.find(connection, id)
-        return {note.author_id} if note.visibility == "private" else None
+        told = audience(connection, ANNOTATION.find(connection, id))
+        return None if told == [None] else {person for person in told if person is not None}
     if subject == "rating":
         row = RATING.find(connection, id)
         people = seers(connection, find_set(connection, me, row.set_id), row.place)

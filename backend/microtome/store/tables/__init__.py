@@ -17,6 +17,7 @@ from microtome.store.tables.computed import (
     unit_concept,
     unit_stat,
 )
+from microtome.store.tables.findings import finding, finding_check, finding_result, finding_revision, finding_view
 from microtome.store.tables.labels import (
     comment,
     comment_revision,
@@ -34,6 +35,7 @@ from microtome.store.tables.labels import (
     rating_revision,
     vote,
 )
+from microtome.store.tables.live import permit, presence
 from microtome.store.tables.people import (
     api_token,
     failure,
@@ -58,6 +60,18 @@ from microtome.store.tables.said import (
     share,
     share_result,
 )
+from microtome.store.tables.studies import (
+    hypothesis,
+    hypothesis_result,
+    hypothesis_revision,
+    study,
+    study_answer,
+    study_participant,
+    study_result,
+    study_revision,
+    study_shown,
+    study_task,
+)
 
 __all__ = [
     "Json",
@@ -75,6 +89,14 @@ __all__ = [
     "event",
     "exemplar",
     "failure",
+    "finding",
+    "finding_check",
+    "finding_result",
+    "finding_revision",
+    "finding_view",
+    "hypothesis",
+    "hypothesis_result",
+    "hypothesis_revision",
     "idempotency",
     "identity",
     "invitation",
@@ -90,7 +112,9 @@ __all__ = [
     "metadata",
     "model",
     "notification",
+    "permit",
     "person",
+    "presence",
     "probe_set",
     "rating",
     "rating_revision",
@@ -104,6 +128,13 @@ __all__ = [
     "session",
     "share",
     "share_result",
+    "study",
+    "study_answer",
+    "study_participant",
+    "study_result",
+    "study_revision",
+    "study_shown",
+    "study_task",
     "unit_concept",
     "unit_stat",
     "upload",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    false,
 )
 
 from microtome.store.tables.base import metadata
@@ -22,6 +24,7 @@ person = Table(
     Column("email", String(254)),  # in lower case; null for people of single-user mode and removed ones
     Column("password", String(200)),  # Argon2id, with its parameters; null where there is none
     Column("state", String(10), nullable=False, server_default="active"),  # or removed: the row stays, for what they wrote
+    Column("hidden", Boolean, nullable=False, server_default=false()),  # does not want to be seen looking at things
     Index("uq_person_email", "email", unique=True),
 )  # fmt: skip
 

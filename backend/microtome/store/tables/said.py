@@ -34,6 +34,7 @@ annotation = Table(
     Column("changed", String(32), nullable=False),
     Column("workspace_id", String(32), nullable=False, server_default="main"),
     Column("visibility", String(10), nullable=False, server_default="workspace"),
+    Column("anchor", Json),  # {example, polygon}: the region of an image that a note is about
     Index("ix_annotation_unit", "model", "layer", "unit"),
     sqlite_autoincrement=True,
 )  # fmt: skip
@@ -43,6 +44,7 @@ annotation_revision = Table(  # append-only: rows are never changed and never de
     Column("annotation_id", String(32), ForeignKey("annotation.id"), primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("body", Text, nullable=False),
+    Column("anchor", Json),
     Column("deleted", Boolean, nullable=False),
     Column("person_id", String(32), ForeignKey("person.id"), nullable=False),
     Column("at", String(32), nullable=False),
@@ -73,6 +75,7 @@ share = Table(
     Column("revoked", String(32)),
     Column("workspace_id", String(32), nullable=False, server_default="main"),
     Column("visibility", String(10), nullable=False, server_default="link"),
+    Column("title", String(200)),
 )  # fmt: skip
 
 share_result = Table(  # what a share pins; without a foreign key on result, so that the claim outlives a forced removal
