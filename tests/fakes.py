@@ -260,8 +260,9 @@ def broken(*, model, params, run):
 
 @method("ablate-units", title="Ablate", question="What if?", subjects=("model", "probe", "units"), returns=(Scorecard,), cite="-")
 def ablate_units(*, model, probe, units, params, run):
-    """Off."""
-    return {"effect": Scorecard(title="effect", scores=[Scorecard.Score(name="all", value=-1.0)])}
+    """Off: the points that are lost are the number of the unit."""
+    value = -float(units["indices"][0])
+    return {"effect": Scorecard(title="effect", scores=[Scorecard.Score(name="all", value=value, low=value - 0.5, high=value + 0.5)])}
 
 
 METHODS = {s.id: s for s in (dissection, unit_map, grad_cam, predictions, broken, ablate_units)}

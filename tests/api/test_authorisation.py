@@ -54,6 +54,8 @@ viewer     PUT /presence  GET /permits
 annotator  PUT /permits
 viewer     GET /hypotheses  GET /hypotheses/{id}  GET /hypotheses/{id}/history  GET /hypotheses/numbers  GET /hypotheses/export
 annotator  POST /hypotheses  PATCH /hypotheses/{id}  DELETE /hypotheses/{id}  POST /hypotheses/{id}/restore  POST /hypotheses/{id}/start
+anyone     GET /findings  GET /findings/{id}  GET /findings/{id}/history  GET /findings/{id}/checks
+annotator  POST /findings  PATCH /findings/{id}  DELETE /findings/{id}  POST /findings/{id}/restore  POST /findings/{id}/check
 editor     POST /label-sets/{id}/assignments  POST /label-sets/{id}/decisions  PATCH /decisions/{id}  DELETE /decisions/{id}
 """
 LEAST = {

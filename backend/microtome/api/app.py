@@ -19,6 +19,7 @@ from microtome.api.routers import annotations as annotations_router
 from microtome.api.routers import (
     events,
     exchange,
+    findings,
     hypotheses,
     imports,
     labels,
@@ -47,7 +48,7 @@ PREFIX = "/api/v1"
 ROUTERS = (
     system, session, oidc, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, labels,
     ratings, talk, exchange, saved, live, events,
-    hypotheses,
+    hypotheses, findings,
 )  # fmt: skip
 PROBLEM = {
     "default": {

@@ -12,6 +12,9 @@ from microtome.api.watch import Watch
 from microtome.collab.accounts import Accounts
 from microtome.collab.accounts.federated import Federated
 from microtome.collab.annotations import Annotations
+from microtome.collab.findings.checks import Checks
+from microtome.collab.findings.findings import Findings
+from microtome.collab.findings.verify import Verifier
 from microtome.collab.hypotheses.cards import Hypotheses
 from microtome.collab.labels.decisions import Decisions
 from microtome.collab.labels.exchange.exchange import Exchange
@@ -60,6 +63,9 @@ class Desk:
     presence: Presence
     quotas: Quotas
     hypotheses: Hypotheses
+    findings: Findings
+    finding_checks: Checks
+    verifier: Verifier
     browse: BrowseCache
     broadcast: Broadcast = field(init=False)
     watch: Watch = field(init=False)
@@ -85,6 +91,7 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
     store = engine.store
     people = People(store)
     accounts = Accounts(store, people.key, settings.session_hours)
+    findings, finding_checks = Findings(store, people, engine.events), Checks(store, engine.events)
     desk = Desk(
         settings=settings,
         engine=engine,
@@ -110,9 +117,12 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         presence=Presence(store),
         quotas=Quotas(store, settings),
         hypotheses=Hypotheses(engine),
+        findings=findings,
+        finding_checks=finding_checks,
+        verifier=Verifier(engine, findings, finding_checks),
         browse=BrowseCache(store),
         own_engine=own,
     )
     desk.broadcast = Broadcast(desk)
-    desk.watch = Watch([desk.hypotheses.settle])
+    desk.watch = Watch([desk.hypotheses.settle, desk.verifier.settle_open])
     return desk

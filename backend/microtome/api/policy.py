@@ -19,7 +19,6 @@ from microtome.api.desk import Desk
 from microtome.api.who import address_of, person_of, session_token, signed
 from microtome.collab.accounts import Signed
 from microtome.collab.people import ROLES
-from microtome.collab.saved import OPEN
 from microtome.core.errors import Forbidden, NotFound, SignInNeeded
 from microtome.store import tables as t
 
@@ -74,12 +73,18 @@ RULES: dict[str, str] = {
     "restore_hypothesis": "annotator", "start_hypothesis": "annotator",
     # who is looking at what, and who sees what is private
     "put_presence": "viewer", "list_permits": "viewer", "set_permits": "annotator", "list_shares": ANYONE, "usage": SIGNED,
+    # findings: whose they are, and whether they are open to everybody, is judged where they are read
+    "list_findings": ANYONE, "get_finding": ANYONE, "finding_history": ANYONE, "list_checks": ANYONE, "make_finding": "annotator",
+    "change_finding": "annotator", "delete_finding": "annotator", "restore_finding": "annotator", "check_finding": "annotator",
 }  # fmt: skip
 
 #: Routes that open ways in or end them: with a session only, whatever the scope of a token.
 BY_SESSION = frozenset({"invite", "reset_member", "delete_account"})
 #: Routes that make the machine work, with a limit of their own.
-RUNS = frozenset({"submit", "start_hypothesis", "upload", "add_model", "add_probe", "import_results", "change_password", "accept_invitation"})
+RUNS = frozenset({
+    "submit", "start_hypothesis", "check_finding", "upload", "add_model", "add_probe", "import_results", "change_password",
+    "accept_invitation",
+})  # fmt: skip
 #: Routes that read although they are sent by POST.
 READS = frozenset({"estimate", "query", "aggregate", "export_units", "open_invitation"})
 

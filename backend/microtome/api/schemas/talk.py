@@ -10,7 +10,7 @@ from microtome.api.schemas.collab import Revision
 from microtome.api.schemas.common import Out, Person
 from microtome.core.selection import Strict
 
-CommentSubject = Literal["unit", "annotation", "rating", "result"]
+CommentSubject = Literal["unit", "annotation", "rating", "result", "finding"]
 VoteSubject = Literal["annotation", "rating", "comment"]
 Body = Annotated[str, Field(min_length=1, max_length=10_000)]
 Vote = Literal[-1, 0, 1]
