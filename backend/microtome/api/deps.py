@@ -57,6 +57,11 @@ def viewer(request: Request, desk: DeskDep) -> PersonRow:
     return person_of(desk, request.scope) or (OUTSIDER if desk.settings.team else ANYBODY)
 
 
+def reader(request: Request, desk: DeskDep) -> PersonRow | None:
+    """Who reads what may be open to everybody; None is who is not signed in (team mode), or in no workspace."""
+    return person_of(desk, request.scope) or (None if desk.settings.team else ANYBODY)
+
+
 def team(desk: DeskDep) -> Desk:
     """The desk, in team mode.
 
@@ -86,6 +91,7 @@ def account(request: Request, desk: Team) -> Signed:
 MaybePerson = Annotated[PersonRow | None, Depends(known_person)]
 Me = Annotated[PersonRow, Depends(person)]
 Viewer = Annotated[PersonRow, Depends(viewer)]
+Reader = Annotated[PersonRow | None, Depends(reader)]
 Account = Annotated[Signed, Depends(account)]
 
 Slug = Annotated[str, Path(min_length=1, max_length=64)]

@@ -15,7 +15,7 @@ from microtome.api.desk import Desk
 from microtome.collab.drift import drift, made_with
 from microtome.collab.people import PersonRow
 from microtome.collab.saved import title_of
-from microtome.core.errors import InvalidInput, NotFound
+from microtome.core.errors import InvalidInput
 from microtome.core.viewstate import ExplainState, ViewState
 from microtome.store import tables as t
 from microtome.store.results import IMPORTED

@@ -132,7 +132,7 @@ class Share(Out):
     url: str
     created: str
     author: Person
-    visibility: ShareVisibility
+    visibility: ShareVisibility | Literal["finding"] = Field(description="finding: it belongs to one, and is seen by who sees that.")
     title: str
 
 

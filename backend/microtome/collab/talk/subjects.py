@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from microtome.collab.access import audience, seen_by
 from microtome.collab.annotations import ANNOTATION
+from microtome.collab.findings.findings import FINDING
 from microtome.collab.labels.ratings import RATING
 from microtome.collab.labels.sets import find_set
 from microtome.collab.labels.visible import rater_of, seers, sees
@@ -18,7 +19,7 @@ from microtome.core.errors import InvalidInput, NotFound
 from microtome.store import tables as t
 from microtome.store.events import EventRepository
 
-Subject = Literal["unit", "annotation", "rating", "result", "comment"]
+Subject = Literal["unit", "annotation", "rating", "result", "finding", "comment"]
 COMMENT = Revised("comment", t.comment, t.comment_revision)
 
 
@@ -36,6 +37,8 @@ def check_subject(connection: Connection, me: PersonRow, subject: Subject, id: s
         of = find_set(connection, me, row.set_id)
         if row.rater != rater_of(me) and not sees(connection, of, me, row.place):
             raise NotFound(f"There is no rating '{id[:64]}' that you may see.", field="subject_id")
+    elif subject == "finding":
+        seen_by(me, FINDING.find(connection, id), "finding", connection)
     elif subject == "comment":
         row = COMMENT.find(connection, id)
         if row.workspace_id != me.workspace:
@@ -54,8 +57,8 @@ def tell(connection: Connection, events: EventRepository, me: PersonRow, type: s
 
 def _seers(connection: Connection, me: PersonRow, subject: Subject, id: str) -> set[str] | None:
     """Ids of the people who :func:`check_subject` lets through; None: everybody in the workspace."""
-    if subject == "annotation":
-        told = audience(connection, ANNOTATION.find(connection, id))
+    if subject in ("annotation", "finding"):
+        told = audience(connection, (ANNOTATION if subject == "annotation" else FINDING).find(connection, id))
         return None if told == [None] else {person for person in told if person is not None}
     if subject == "rating":
         row = RATING.find(connection, id)

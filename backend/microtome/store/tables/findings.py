@@ -16,6 +16,7 @@ def _content() -> list[Column[Any]]:
         Column("body", Text, nullable=False),
         Column("figures", Json, nullable=False),
         Column("evidence", Json, nullable=False),
+        Column("provenance", Json, nullable=False),  # of every result it rests on, by key
         Column("tolerance", Float, nullable=False),  # relative: how far a number may lie from itself when it is computed again
         Column("visibility", String(10), nullable=False),
     ]

@@ -1,0 +1,1 @@
+"""Findings on the wire: made from requests, shown with their state, exported."""

@@ -1,0 +1,97 @@
+"""Findings: claims with frozen views and evidence, checked again and again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from microtome.api.deps import Cursor, DeskDep, Id, Limit, Me, Reader, SlugQuery
+from microtome.api.findings import document
+from microtome.api.findings.compose import about, compose, recompose
+from microtome.api.revised import Match, idempotency_key, tagged
+from microtome.api.schemas.collab import Restore
+from microtome.api.schemas.findings import ChangedFinding, Check, Checks, Finding, FindingHeads, FindingRevisions, NewFinding
+from microtome.api.shapes import number_cursor
+
+router = APIRouter(tags=["findings"])
+Shape = dict[str, object]
+RevisionQuery = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="The newest if left out.")]
+
+
+@router.get("/findings", response_model=FindingHeads)
+def list_findings(
+    desk: DeskDep, me: Reader, model: SlugQuery | None = None, deleted: bool = False, cursor: Cursor = None, limit: Limit = 50
+) -> Shape:
+    """Findings that I may see, newest first; who is not signed in sees the public ones."""
+    before = number_cursor(cursor)
+    rows = desk.findings.public(before, limit + 1) if me is None else desk.findings.page(me, model, deleted, before, limit + 1)
+    return {"items": document.heads(desk, rows[:limit]), "next": str(rows[limit - 1].seq) if len(rows) > limit else None}
+
+
+@router.post("/findings", response_model=Finding, status_code=201)
+def make_finding(desk: DeskDep, me: Me, body: NewFinding, request: Request, response: Response) -> Shape:
+    """Write a finding: its views are frozen, its numbers are read from stored results, all of them are pinned."""
+    token = idempotency_key(request)
+    content = compose(desk, me, body, token)
+    model, probe = about(content)
+    row = desk.findings.create(me, content, model=model, probe=probe, token=token)
+    return tagged(response, document.finding(desk, me, row))
+
+
+@router.get("/findings/{id}", response_model=Finding)
+def get_finding(desk: DeskDep, me: Reader, id: Id, response: Response, revision: RevisionQuery = None) -> Shape:
+    """A finding, with whether it still holds: the files of its models and probe sets are looked at again."""
+    row = desk.findings.get(me, id)
+    return tagged(response, document.finding(desk, me, row, revision))
+
+
+@router.patch("/findings/{id}", response_model=Finding)
+def change_finding(
+    desk: DeskDep, me: Me, id: Id, body: ChangedFinding, request: Request, response: Response, if_match: Match = None
+) -> Shape:
+    """A new revision. Figures that are kept are named by ``share``."""
+    token = idempotency_key(request)
+    content = recompose(desk, me, desk.findings.get(me, id), body, token)
+    row = desk.findings.change(me, id, if_match, content, token=token)
+    return tagged(response, document.finding(desk, me, row))
+
+
+@router.delete("/findings/{id}", response_model=Finding)
+def delete_finding(desk: DeskDep, me: Me, id: Id, request: Request, response: Response, if_match: Match = None) -> Shape:
+    """Delete a finding: one more revision, which can be taken back."""
+    desk.findings.get(me, id)
+    row = desk.findings.change(me, id, if_match, None, deleted=True, token=idempotency_key(request))
+    return tagged(response, document.finding(desk, me, row))
+
+
+@router.post("/findings/{id}/restore", response_model=Finding)
+def restore_finding(desk: DeskDep, me: Me, id: Id, body: Restore, request: Request, response: Response, if_match: Match = None) -> Shape:
+    """Make an old revision the newest one; who may read it stays as it is."""
+    row = desk.findings.restore(me, id, if_match, body.revision, idempotency_key(request))
+    return tagged(response, document.finding(desk, me, row))
+
+
+@router.get("/findings/{id}/history", response_model=FindingRevisions)
+def finding_history(desk: DeskDep, me: Reader, id: Id) -> Shape:
+    """All revisions, oldest first."""
+    return {"items": document.history(desk, me, id)}
+
+
+@router.post("/findings/{id}/check", response_model=Check, status_code=202)
+def check_finding(desk: DeskDep, me: Me, id: Id) -> Shape:
+    """Compute everything again that the finding rests on, and compare."""
+    row = desk.findings.get(me, id)
+    check = desk.verifier.begin(me, row)
+    if desk.verifier.settle(row, check) is not None:  # runs are executed in this process
+        check = desk.finding_checks.get(id, check.id)
+    return desk.finding_checks.shapes([check])[0]
+
+
+@router.get("/findings/{id}/checks", response_model=Checks)
+def list_checks(desk: DeskDep, me: Reader, id: Id) -> Shape:
+    """Checks, newest first."""
+    row = desk.findings.get(me, id)
+    for check in desk.finding_checks.page(id):
+        desk.verifier.settle(row, check)
+    return {"items": desk.finding_checks.shapes(desk.finding_checks.page(id))}
