@@ -176,6 +176,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Usage
+         * @description How much of the machine one has used, and may use.
+         */
+        get: operations["usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -1981,7 +2001,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * List Shares
+         * @description What people of this server show to everybody, the newest first; at most 200.
+         */
+        get: operations["list_shares"];
         put?: never;
         /**
          * Share
@@ -2018,6 +2042,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/presence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Presence
+         * @description Say where I am, and whether others may see it. They hear of it by the stream of events, while I have one open.
+         */
+        put: operations["put_presence"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/permits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Permits
+         * @description Who sees a private thing beside its author.
+         */
+        get: operations["list_permits"];
+        /**
+         * Set Permits
+         * @description Share a private thing with these people of the workspace and nobody else; who is new among them is notified.
+         */
+        put: operations["set_permits"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -2030,6 +2098,290 @@ export interface paths {
          * @description Server-sent events. ``Last-Event-ID`` resumes without a gap, or answers ``resync`` when the id is too old.
          */
         get: operations["events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hypotheses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Hypotheses
+         * @description Cards, newest first; deleted ones are left out.
+         */
+        get: operations["list_hypotheses"];
+        put?: never;
+        /**
+         * Make Hypothesis
+         * @description Write down a prediction. Nothing is computed before it is started.
+         */
+        post: operations["make_hypothesis"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hypotheses/numbers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hypothesis Numbers
+         * @description Numbers that a stored result of the method has, by which a prediction can be judged; none if it has never run here.
+         */
+        get: operations["hypothesis_numbers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hypotheses/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Hypotheses
+         * @description All cards that I may see, with what was measured.
+         */
+        get: operations["export_hypotheses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hypotheses/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hypothesis
+         * @description One card.
+         */
+        get: operations["hypothesis"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Hypothesis
+         * @description Take it off the list: one more revision, from which it can be restored.
+         */
+        delete: operations["delete_hypothesis"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Hypothesis
+         * @description Change a card. Once the test is started, what it predicts is locked (409): make a new one for another prediction.
+         */
+        patch: operations["change_hypothesis"];
+        trace?: never;
+    };
+    "/api/v1/hypotheses/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Hypothesis
+         * @description Make an old revision the newest one; a prediction that differs from the present one is dated now.
+         */
+        post: operations["restore_hypothesis"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hypotheses/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hypothesis History
+         * @description All revisions, oldest first.
+         */
+        get: operations["hypothesis_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hypotheses/{id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start Hypothesis
+         * @description Run the test and its control. The prediction is locked from now on, and the results are kept.
+         */
+        post: operations["start_hypothesis"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Findings
+         * @description Findings that I may see, newest first; who is not signed in sees the public ones.
+         */
+        get: operations["list_findings"];
+        put?: never;
+        /**
+         * Make Finding
+         * @description Write a finding: its views are frozen, its numbers are read from stored results, all of them are pinned.
+         */
+        post: operations["make_finding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Finding
+         * @description A finding, with whether it still holds: the files of its models and probe sets are looked at again.
+         */
+        get: operations["get_finding"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Finding
+         * @description Delete a finding: one more revision, which can be taken back.
+         */
+        delete: operations["delete_finding"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Finding
+         * @description A new revision. Figures that are kept are named by ``share``.
+         */
+        patch: operations["change_finding"];
+        trace?: never;
+    };
+    "/api/v1/findings/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Finding
+         * @description Make an old revision the newest one; who may read it stays as it is.
+         */
+        post: operations["restore_finding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Finding History
+         * @description All revisions, oldest first.
+         */
+        get: operations["finding_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/{id}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check Finding
+         * @description Compute everything again that the finding rests on, and compare.
+         */
+        post: operations["check_finding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/{id}/checks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Checks
+         * @description Checks, newest first.
+         */
+        get: operations["list_checks"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2178,6 +2530,25 @@ export interface components {
             /** By Unit */
             by_unit: components["schemas"]["UnitAgreement"][];
         };
+        /**
+         * Anchor
+         * @description The region of an image that a note is about.
+         */
+        Anchor: {
+            /**
+             * Example
+             * @description probe:index
+             */
+            example: string;
+            /**
+             * Polygon
+             * @description Corners, as shares of width and height.
+             */
+            polygon: [
+                number,
+                number
+            ][];
+        };
         /** Annotation */
         Annotation: {
             /** Id */
@@ -2205,6 +2576,7 @@ export interface components {
              * @enum {string}
              */
             visibility: "private" | "workspace";
+            anchor: components["schemas"]["Anchor"] | null;
             /** Revision */
             revision: number;
             /** Created */
@@ -2214,6 +2586,19 @@ export interface components {
             /** Deleted */
             deleted: boolean;
             changed_by: components["schemas"]["Person"];
+        };
+        /** AnnotationRevision */
+        AnnotationRevision: {
+            /** Revision */
+            revision: number;
+            /** Body */
+            body: string;
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** At */
+            at: string;
+            anchor: components["schemas"]["Anchor"] | null;
         };
         /** Annotations */
         Annotations: {
@@ -2454,6 +2839,8 @@ export interface components {
         ChangedBody: {
             /** Body */
             body: string;
+            /** @description As it is if left out; null takes it away. */
+            anchor?: components["schemas"]["Anchor"] | null;
         };
         /** ChangedComment */
         ChangedComment: {
@@ -2466,6 +2853,47 @@ export interface components {
             answer?: boolean | number | string | string[] | components["schemas"]["Region"] | null;
             /** Reason */
             reason?: string | null;
+        };
+        /**
+         * ChangedFinding
+         * @description What is left out stays as it is.
+         */
+        ChangedFinding: {
+            /** Title */
+            title?: string | null;
+            /** Claim */
+            claim?: string | null;
+            /** Body */
+            body?: string | null;
+            /** Figures */
+            figures?: components["schemas"]["NewFigure"][] | null;
+            /** Evidence */
+            evidence?: components["schemas"]["NewEvidence"][] | null;
+            /** Tolerance */
+            tolerance?: number | null;
+            /** Visibility */
+            visibility?: ("private" | "workspace" | "link" | "public") | null;
+        };
+        /**
+         * ChangedHypothesis
+         * @description What is left out stays as it is. After the start only the note can change.
+         */
+        ChangedHypothesis: {
+            /** Statement */
+            statement?: string | null;
+            /** Prediction */
+            prediction?: string | null;
+            test?: components["schemas"]["Test"] | null;
+            control?: components["schemas"]["Control"] | null;
+            reference?: components["schemas"]["Reference"] | null;
+            /** Comparison */
+            comparison?: ("above" | "below") | null;
+            /** Threshold */
+            threshold?: number | null;
+            /** Interval */
+            interval?: boolean | null;
+            /** Note */
+            note?: string | null;
         };
         /**
          * ChangedLabelSet
@@ -2490,6 +2918,74 @@ export interface components {
             /** Answer */
             answer: boolean | number | string | string[] | components["schemas"]["Region"];
         };
+        /** Check */
+        Check: {
+            /** Id */
+            id: string;
+            /** Revision */
+            revision: number;
+            person: components["schemas"]["Person"];
+            /** At */
+            at: string;
+            /** Ended */
+            ended: string | null;
+            /** Runs */
+            runs: string[];
+            outcome: components["schemas"]["Outcome"] | null;
+        };
+        /** CheckedNumber */
+        CheckedNumber: {
+            /**
+             * Place
+             * @description Row of the evidence.
+             */
+            place: number;
+            /** Then */
+            then: number;
+            /** Now */
+            now: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Agrees */
+            agrees: boolean;
+            /** Why */
+            why: string;
+        };
+        /** CheckedResult */
+        CheckedResult: {
+            /** Key */
+            key: string;
+            /**
+             * Mode
+             * @enum {string}
+             */
+            mode: "again" | "anew" | "refused";
+            /** Now */
+            now: string;
+            /**
+             * Identical
+             * @description Equal bit for bit.
+             */
+            identical: boolean;
+            /**
+             * Largest
+             * @description Largest relative difference of its arrays.
+             */
+            largest: number | null;
+            /** Why */
+            why: string;
+            /** Device */
+            device: string | null;
+            /** Seconds */
+            seconds: number | null;
+        };
+        /** Checks */
+        Checks: {
+            /** Items */
+            items: components["schemas"]["Check"][];
+        };
         /**
          * ChoiceAnswer
          * @description One of a vocabulary, or several of it (their order does not matter).
@@ -2507,6 +3003,13 @@ export interface components {
              * @default false
              */
             several: boolean;
+        };
+        /** Citation */
+        Citation: {
+            /** Text */
+            text: string;
+            /** Bibtex */
+            bibtex: string;
         };
         /**
          * ClassDifference
@@ -2530,7 +3033,7 @@ export interface components {
              * Subject
              * @enum {string}
              */
-            subject: "unit" | "annotation" | "rating" | "result";
+            subject: "unit" | "annotation" | "rating" | "result" | "finding";
             /** Subject Id */
             subject_id: string;
             /** Parent */
@@ -2617,6 +3120,19 @@ export interface components {
              * @description The password; empty for an account that has none.
              */
             current: string;
+        };
+        /**
+         * Control
+         * @description The same method put to other subjects, or with other parameters, or another number of it.
+         */
+        Control: {
+            subjects: components["schemas"]["Subjects"];
+            /** Params */
+            params?: {
+                [key: string]: unknown;
+            };
+            /** @description If it is another number than that of the test, such as that of another unit. */
+            reference?: components["schemas"]["Reference"] | null;
         };
         /** Counts */
         Counts: {
@@ -2807,6 +3323,42 @@ export interface components {
             /** Note */
             note: string;
         };
+        /** Evidence */
+        Evidence: {
+            /**
+             * Group
+             * @enum {string}
+             */
+            group: "predictive" | "causal" | "control" | "replication" | "other";
+            /** Test */
+            test: string;
+            /** Key */
+            key: string;
+            reference: components["schemas"]["Reference"];
+            /** Title */
+            title: string;
+            /** Value */
+            value: number;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Chance */
+            chance: number | null;
+            /** Chance Low */
+            chance_low: number | null;
+            /** Chance High */
+            chance_high: number | null;
+            /** Draws */
+            draws: number | null;
+            /** Unit */
+            unit: string;
+            /**
+             * N
+             * @description Examples of the probe set that the result is from.
+             */
+            n: number | null;
+        };
         /** Example */
         Example: {
             /** Index */
@@ -2827,6 +3379,21 @@ export interface components {
             items: components["schemas"]["Example"][];
             /** Next */
             next: string | null;
+        };
+        /**
+         * ExemplarPanel
+         * @description The images that drive a unit hardest, with the regions above the threshold of the view's quantile.
+         */
+        ExemplarPanel: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "exemplars";
+            /** Layer */
+            layer: string;
+            /** Unit */
+            unit: number;
         };
         /** Exemplars */
         Exemplars: {
@@ -2924,12 +3491,179 @@ export interface components {
             /** True Class */
             true_class?: number | null;
         };
+        /** Figure */
+        Figure: {
+            /** Share */
+            share: string;
+            /** Url */
+            url: string;
+            /** Caption */
+            caption: string;
+            /** Panels */
+            panels: (components["schemas"]["ResultPanel"] | components["schemas"]["ExemplarPanel"])[];
+            state: components["schemas"]["ViewState"];
+            /**
+             * Available
+             * @description All results of the view are stored.
+             */
+            available: boolean;
+        };
         /** FileReport */
         FileReport: {
             /** File */
             file: string;
             /** Reason */
             reason: string;
+        };
+        /** Finding */
+        Finding: {
+            /** Id */
+            id: string;
+            /** Number */
+            number: number;
+            /** Url */
+            url: string;
+            /** Title */
+            title: string;
+            /** Claim */
+            claim: string;
+            /** Body */
+            body: string;
+            /** Model */
+            model: string | null;
+            /** Probe */
+            probe: string | null;
+            /**
+             * Visibility
+             * @enum {string}
+             */
+            visibility: "private" | "workspace" | "link" | "public";
+            /** Tolerance */
+            tolerance: number;
+            /** Figures */
+            figures: components["schemas"]["Figure"][];
+            /** Evidence */
+            evidence: components["schemas"]["Evidence"][];
+            /** Provenance */
+            provenance: components["schemas"]["microtome__api__schemas__findings__Provenance"][];
+            status: components["schemas"]["Status"];
+            /**
+             * Checks
+             * @description The newest hundred, newest first.
+             */
+            checks: components["schemas"]["Check"][];
+            /** Contributors */
+            contributors: components["schemas"]["Person"][];
+            citation: components["schemas"]["Citation"];
+            /**
+             * Content Hash
+             * @description sha256 of what this revision says; a copy elsewhere has the same.
+             */
+            content_hash: string;
+            /**
+             * Origin
+             * @description Where it was brought from, if it was made elsewhere.
+             */
+            origin: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Shown
+             * @description The revision that is shown.
+             */
+            shown: number;
+            author: components["schemas"]["Person"];
+            /** Revision */
+            revision: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            /** Deleted */
+            deleted: boolean;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** FindingHead */
+        FindingHead: {
+            /** Id */
+            id: string;
+            /** Number */
+            number: number;
+            /** Url */
+            url: string;
+            /** Title */
+            title: string;
+            /** Claim */
+            claim: string;
+            /** Model */
+            model: string | null;
+            /** Probe */
+            probe: string | null;
+            /**
+             * Visibility
+             * @enum {string}
+             */
+            visibility: "private" | "workspace" | "link" | "public";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "fresh" | "checking" | "verified" | "changed" | "differs" | "failed" | "deleted";
+            /** Figures */
+            figures: number;
+            /** Evidence */
+            evidence: number;
+            /** Contributors */
+            contributors: components["schemas"]["Person"][];
+            author: components["schemas"]["Person"];
+            /** Revision */
+            revision: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            /** Deleted */
+            deleted: boolean;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** FindingHeads */
+        FindingHeads: {
+            /** Items */
+            items: components["schemas"]["FindingHead"][];
+            /** Next */
+            next: string | null;
+        };
+        /** FindingRevision */
+        FindingRevision: {
+            /** Revision */
+            revision: number;
+            /** Title */
+            title: string;
+            /** Claim */
+            claim: string;
+            /** Body */
+            body: string;
+            /** Evidence */
+            evidence: number;
+            /** Figures */
+            figures: number;
+            /** Tolerance */
+            tolerance: number;
+            /**
+             * Visibility
+             * @enum {string}
+             */
+            visibility: "private" | "workspace" | "link" | "public";
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** At */
+            at: string;
+        };
+        /** FindingRevisions */
+        FindingRevisions: {
+            /** Items */
+            items: components["schemas"]["FindingRevision"][];
         };
         /** Frozen */
         Frozen: {
@@ -2958,6 +3692,16 @@ export interface components {
             /** Version */
             version: string;
         };
+        /** Here */
+        Here: {
+            /** @description Where I am; what I said before if left out. */
+            place?: components["schemas"]["Place"] | null;
+            /**
+             * Hidden
+             * @description Whether others do not see me; as before if left out.
+             */
+            hidden?: boolean | null;
+        };
         /** Hit */
         Hit: {
             /**
@@ -2980,6 +3724,124 @@ export interface components {
         Hits: {
             /** Items */
             items: components["schemas"]["Hit"][];
+        };
+        /** Hypotheses */
+        Hypotheses: {
+            /** Items */
+            items: components["schemas"]["Hypothesis"][];
+            /** Next */
+            next: string | null;
+        };
+        /** Hypothesis */
+        Hypothesis: {
+            /** Id */
+            id: string;
+            /** Model */
+            model: string;
+            /**
+             * Visibility
+             * @enum {string}
+             */
+            visibility: "private" | "workspace";
+            /** Statement */
+            statement: string;
+            /** Prediction */
+            prediction: string;
+            /** Test */
+            test: {
+                [key: string]: unknown;
+            };
+            /** Control */
+            control: {
+                [key: string]: unknown;
+            };
+            /** Reference */
+            reference: {
+                [key: string]: unknown;
+            };
+            /**
+             * Comparison
+             * @enum {string}
+             */
+            comparison: "above" | "below";
+            /** Threshold */
+            threshold: number;
+            /** Interval */
+            interval: boolean;
+            /**
+             * Predicted
+             * @description When the prediction was made: nothing that it consists of has changed since.
+             */
+            predicted: string;
+            /** Note */
+            note: string;
+            /**
+             * State
+             * @description Follows from the results each time it is read; it is never set by hand.
+             * @enum {string}
+             */
+            state: "draft" | "waiting" | "supported" | "refuted" | "inconclusive" | "failed";
+            /** Why */
+            why: string;
+            start: components["schemas"]["Start"] | null;
+            test_side: components["schemas"]["Side"];
+            control_side: components["schemas"]["Side"];
+            author: components["schemas"]["Person"];
+            /** Revision */
+            revision: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            /** Deleted */
+            deleted: boolean;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** HypothesisRevision */
+        HypothesisRevision: {
+            /** Revision */
+            revision: number;
+            /** Statement */
+            statement: string;
+            /** Prediction */
+            prediction: string;
+            /** Test */
+            test: {
+                [key: string]: unknown;
+            };
+            /** Control */
+            control: {
+                [key: string]: unknown;
+            };
+            /** Reference */
+            reference: {
+                [key: string]: unknown;
+            };
+            /**
+             * Comparison
+             * @enum {string}
+             */
+            comparison: "above" | "below";
+            /** Threshold */
+            threshold: number;
+            /** Interval */
+            interval: boolean;
+            /** Predicted */
+            predicted: string;
+            /** Note */
+            note: string;
+            /** Started */
+            started: string | null;
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** At */
+            at: string;
+        };
+        /** HypothesisRevisions */
+        HypothesisRevisions: {
+            /** Items */
+            items: components["schemas"]["HypothesisRevision"][];
         };
         /**
          * Imported
@@ -3049,6 +3911,16 @@ export interface components {
         KeyRef: {
             /** Key */
             key: string;
+        };
+        /** KnownBefore */
+        KnownBefore: {
+            /**
+             * Test
+             * @description When a result was first there, if that was before the prediction was made.
+             */
+            test: string | null;
+            /** Control */
+            control: string | null;
         };
         /** LabelSet */
         LabelSet: {
@@ -3311,6 +4183,18 @@ export interface components {
             /** Token */
             token: string;
         };
+        /** MadeWith */
+        MadeWith: {
+            /**
+             * What
+             * @enum {string}
+             */
+            what: "model" | "probe" | "method";
+            /** Name */
+            name: string;
+            /** Then */
+            then: string;
+        };
         /** MapsRef */
         MapsRef: {
             /** Url */
@@ -3367,6 +4251,30 @@ export interface components {
             answers: number;
             /** Draws */
             draws: number;
+        };
+        /**
+         * Measured
+         * @description A number with its 95 % interval, its chance level and chance band, as far as the method gives them.
+         */
+        Measured: {
+            /** Value */
+            value: number;
+            /** Title */
+            title: string;
+            /** Unit */
+            unit: string;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Chance */
+            chance: number | null;
+            /** Chance Low */
+            chance_low: number | null;
+            /** Chance High */
+            chance_high: number | null;
+            /** Draws */
+            draws: number | null;
         };
         /**
          * Member
@@ -3525,6 +4433,12 @@ export interface components {
             probe?: string | null;
             selection?: components["schemas"]["Selection"] | null;
         };
+        /** MyPresence */
+        MyPresence: {
+            /** Hidden */
+            hidden: boolean;
+            place: components["schemas"]["Place"] | null;
+        };
         /** NewAnnotation */
         NewAnnotation: {
             /**
@@ -3546,6 +4460,8 @@ export interface components {
              * @enum {string}
              */
             visibility: "private" | "workspace";
+            /** @description Notes only. */
+            anchor?: components["schemas"]["Anchor"] | null;
         };
         /** NewComment */
         NewComment: {
@@ -3553,7 +4469,7 @@ export interface components {
              * Subject
              * @enum {string}
              */
-            subject: "unit" | "annotation" | "rating" | "result";
+            subject: "unit" | "annotation" | "rating" | "result" | "finding";
             /**
              * Subject Id
              * @description Of a unit: model/layer/index.
@@ -3580,6 +4496,116 @@ export interface components {
              * @default
              */
             reason: string;
+        };
+        /**
+         * NewEvidence
+         * @description A number of a stored result; its value, interval and chance level are read from there, never given.
+         */
+        NewEvidence: {
+            /**
+             * Group
+             * @enum {string}
+             */
+            group: "predictive" | "causal" | "control" | "replication" | "other";
+            /**
+             * Test
+             * @description What was tested, in words.
+             */
+            test: string;
+            /** Key */
+            key: string;
+            reference: components["schemas"]["Reference"];
+        };
+        /**
+         * NewFigure
+         * @description A frozen view: ``share`` keeps one that is there, ``state`` freezes one now; with neither, the panels' subjects make one.
+         */
+        NewFigure: {
+            /** Share */
+            share?: string | null;
+            state?: components["schemas"]["ViewState"] | null;
+            /**
+             * Caption
+             * @default
+             */
+            caption: string;
+            /** Panels */
+            panels?: (components["schemas"]["ResultPanel"] | components["schemas"]["ExemplarPanel"])[];
+        };
+        /** NewFinding */
+        NewFinding: {
+            /** Title */
+            title: string;
+            /**
+             * Claim
+             * @description Markdown; the claim in one or two sentences, with its number.
+             * @default
+             */
+            claim: string;
+            /**
+             * Body
+             * @description Markdown, with maths between dollar signs.
+             * @default
+             */
+            body: string;
+            /** Figures */
+            figures?: components["schemas"]["NewFigure"][];
+            /** Evidence */
+            evidence?: components["schemas"]["NewEvidence"][];
+            /**
+             * Tolerance
+             * @description Relative: how far a number may lie from itself when it is computed again.
+             * @default 0.001
+             */
+            tolerance: number;
+            /**
+             * Visibility
+             * @default workspace
+             * @enum {string}
+             */
+            visibility: "private" | "workspace" | "link" | "public";
+        };
+        /** NewHypothesis */
+        NewHypothesis: {
+            /**
+             * Statement
+             * @description What one believes.
+             * @example Unit 42 of stage3 carries the sea.
+             */
+            statement: string;
+            /**
+             * Prediction
+             * @description What one expects to measure, in words.
+             */
+            prediction: string;
+            test: components["schemas"]["Test"];
+            control: components["schemas"]["Control"];
+            /** @description Which number of the results is meant. */
+            reference: components["schemas"]["Reference"];
+            /**
+             * Comparison
+             * @enum {string}
+             */
+            comparison: "above" | "below";
+            /** Threshold */
+            threshold: number;
+            /**
+             * Interval
+             * @description The whole 95 % interval must lie on the predicted side.
+             * @default false
+             */
+            interval: boolean;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Visibility
+             * @default workspace
+             * @enum {string}
+             */
+            visibility: "private" | "workspace";
         };
         /** NewImport */
         NewImport: {
@@ -3666,6 +4692,21 @@ export interface components {
             /** Password */
             password: string;
         };
+        /** NewPermits */
+        NewPermits: {
+            /**
+             * Subject
+             * @enum {string}
+             */
+            subject: "annotation" | "selection" | "share";
+            /** Subject Id */
+            subject_id: string;
+            /**
+             * People
+             * @description Everybody who sees it beside its author; nobody if empty.
+             */
+            people: string[];
+        };
         /** NewRating */
         NewRating: {
             /** Layer */
@@ -3708,7 +4749,12 @@ export interface components {
              * @default link
              * @enum {string}
              */
-            visibility: "private" | "workspace" | "link";
+            visibility: "private" | "workspace" | "link" | "public";
+            /**
+             * Title
+             * @description Shown in the list of public views.
+             */
+            title?: string | null;
         };
         /** NewSource */
         NewSource: {
@@ -3798,7 +4844,7 @@ export interface components {
              * Kind
              * @enum {string}
              */
-            kind: "mention" | "reply" | "assigned";
+            kind: "mention" | "reply" | "assigned" | "shared" | "outcome";
             /** Subject */
             subject: string;
             /** Subject Id */
@@ -3844,6 +4890,66 @@ export interface components {
             /** Expires */
             expires: string;
         };
+        /**
+         * OfferedNumber
+         * @description A number that results of a method have; where ``rows`` or ``columns`` is a count, one of them is to be chosen.
+         */
+        OfferedNumber: {
+            reference: components["schemas"]["Reference"];
+            /** Title */
+            title: string;
+            /** Unit */
+            unit: string;
+            /** Row Axis */
+            row_axis: string;
+            /** Rows */
+            rows: number | null;
+            /** Row Names */
+            row_names: string[];
+            /** Column Axis */
+            column_axis: string;
+            /** Columns */
+            columns: number | null;
+            /** Column Names */
+            column_names: string[];
+        };
+        /** OfferedNumbers */
+        OfferedNumbers: {
+            /** Items */
+            items: components["schemas"]["OfferedNumber"][];
+        };
+        /** Outcome */
+        Outcome: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "unchanged" | "agrees" | "differs" | "failed";
+            /** Tolerance */
+            tolerance: number;
+            /** Results */
+            results: components["schemas"]["CheckedResult"][];
+            /** Numbers */
+            numbers: components["schemas"]["CheckedNumber"][];
+            /** Drift */
+            drift: components["schemas"]["Drift"][];
+            /** Now */
+            now: components["schemas"]["MadeWith"][];
+        };
+        /** Permits */
+        Permits: {
+            /**
+             * Subject
+             * @enum {string}
+             */
+            subject: "annotation" | "selection" | "share";
+            /** Subject Id */
+            subject_id: string;
+            /** Visibility */
+            visibility: string;
+            /** People */
+            people: components["schemas"]["Person"][];
+        };
         /** Person */
         Person: {
             /** Id */
@@ -3862,6 +4968,27 @@ export interface components {
             assigned: number;
             /** Assigned Done */
             assigned_done: number;
+        };
+        /** Place */
+        Place: {
+            /**
+             * Screen
+             * @description As in the address: browse, unit, explain, label-set ...
+             */
+            screen: string;
+            /** Model */
+            model?: string | null;
+            /** Probe */
+            probe?: string | null;
+            /** Layer */
+            layer?: string | null;
+            /** Unit */
+            unit?: number | null;
+            /**
+             * Subject
+             * @description Id of the label set, or key of the result.
+             */
+            subject?: string | null;
         };
         /** Prediction */
         Prediction: {
@@ -3973,22 +5100,6 @@ export interface components {
             /** Items */
             items: components["schemas"]["Probe"][];
         };
-        /** Provenance */
-        Provenance: {
-            /** Model Hash */
-            model_hash: string | null;
-            /** Probe Hash */
-            probe_hash: string | null;
-            /** Software */
-            software: {
-                [key: string]: string;
-            };
-            /** Device */
-            device: string;
-            /** Seed */
-            seed: number | null;
-            imported: components["schemas"]["Imported"] | null;
-        };
         /**
          * Provider
          * @description A place to sign in at besides this server; open ``url`` in the browser.
@@ -4000,6 +5111,23 @@ export interface components {
             name: string;
             /** Url */
             url: string;
+        };
+        /** PublicShare */
+        PublicShare: {
+            /** Id */
+            id: string;
+            /** Url */
+            url: string;
+            /** Title */
+            title: string;
+            /** Created */
+            created: string;
+            author: components["schemas"]["Person"];
+        };
+        /** PublicShares */
+        PublicShares: {
+            /** Items */
+            items: components["schemas"]["PublicShare"][];
         };
         /**
          * Range
@@ -4109,6 +5237,45 @@ export interface components {
             ids?: number[] | null;
         };
         /**
+         * Reference
+         * @description Where a number stands in what a run returns.
+         */
+        Reference: {
+            /**
+             * Part
+             * @description Part of the run, such as a layer; empty if it has one.
+             * @default
+             */
+            part: string;
+            /**
+             * Item
+             * @description Name of the result within the part.
+             * @example effect
+             */
+            item: string;
+            /**
+             * Name
+             * @description Name of a score.
+             * @example all classes
+             */
+            name?: string | null;
+            /**
+             * Group
+             * @description Group of the score, where names repeat.
+             */
+            group?: string | null;
+            /**
+             * Row
+             * @description Unit, or row of a matrix by name or number.
+             */
+            row?: number | string | null;
+            /**
+             * Column
+             * @description Column, by name or number.
+             */
+            column?: number | string | null;
+        };
+        /**
          * Region
          * @description A polygon or rectangle on an example; coordinates are shares of width and height from the upper left corner.
          */
@@ -4162,6 +5329,18 @@ export interface components {
                 [key: string]: components["schemas"]["ArrayRef"];
             };
         };
+        /** ResultPanel */
+        ResultPanel: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "result";
+            /** Key */
+            key: string;
+            /** Item */
+            item: string;
+        };
         /** ResultSet */
         ResultSet: {
             /** Key */
@@ -4184,7 +5363,7 @@ export interface components {
             created: string;
             /** Seconds */
             seconds: number;
-            provenance: components["schemas"]["Provenance"];
+            provenance: components["schemas"]["microtome__api__schemas__runs__Provenance"];
             /** Results */
             results: components["schemas"]["ResultItem"][];
         };
@@ -4203,7 +5382,7 @@ export interface components {
         /** Revisions */
         Revisions: {
             /** Items */
-            items: components["schemas"]["Revision"][];
+            items: components["schemas"]["AnnotationRevision"][];
         };
         /** Run */
         Run: {
@@ -4486,9 +5665,11 @@ export interface components {
             author: components["schemas"]["Person"];
             /**
              * Visibility
-             * @enum {string}
+             * @description finding: it belongs to one, and is seen by who sees that.
              */
-            visibility: "private" | "workspace" | "link";
+            visibility: ("private" | "workspace" | "link" | "public") | "finding";
+            /** Title */
+            title: string;
         };
         /** SharedView */
         SharedView: {
@@ -4501,15 +5682,41 @@ export interface components {
             author: components["schemas"]["Person"];
             /**
              * Visibility
-             * @enum {string}
+             * @description finding: it belongs to one, and is seen by who sees that.
              */
-            visibility: "private" | "workspace" | "link";
+            visibility: ("private" | "workspace" | "link" | "public") | "finding";
+            /** Title */
+            title: string;
             state: components["schemas"]["ViewState"];
             frozen: components["schemas"]["Frozen"];
             /** Drift */
             drift: components["schemas"]["Drift"][];
             /** Available */
             available: boolean;
+        };
+        /**
+         * Side
+         * @description How the test or the control stands.
+         */
+        Side: {
+            /** Run */
+            run: string | null;
+            /** Run State */
+            run_state: ("queued" | "running" | "done" | "failed" | "cancelled") | null;
+            progress: components["schemas"]["microtome__api__schemas__runs__Progress"] | null;
+            /** Key */
+            key: string | null;
+            measured: components["schemas"]["Measured"] | null;
+            /**
+             * Verdict
+             * @description straddles: the interval holds the threshold.
+             */
+            verdict: ("passes" | "fails" | "straddles") | null;
+            /**
+             * Problem
+             * @description Why there is no number.
+             */
+            problem: string | null;
         };
         /** SignIn */
         SignIn: {
@@ -4555,6 +5762,28 @@ export interface components {
              * @description The last of the main layers if left out.
              */
             layer?: string | null;
+        };
+        /** Start */
+        Start: {
+            /** At */
+            at: string;
+            by: components["schemas"]["Person"];
+            known_before: components["schemas"]["KnownBefore"];
+        };
+        /**
+         * Status
+         * @description ``fresh``: nothing has changed, never checked; ``verified``: computed again within the tolerance, and nothing has changed since;
+         *     ``changed``: something it was made with has changed since it was last looked at.
+         */
+        Status: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "fresh" | "checking" | "verified" | "changed" | "differs" | "failed" | "deleted";
+            /** Drift */
+            drift: components["schemas"]["Drift"][];
+            check: components["schemas"]["Check"] | null;
         };
         /** Subjects */
         Subjects: {
@@ -4621,6 +5850,22 @@ export interface components {
             units: number[];
             /** Rows */
             rows: (number | boolean | string | null)[][];
+        };
+        /**
+         * Test
+         * @description The run whose number is predicted.
+         */
+        Test: {
+            /**
+             * Method
+             * @example ablate-units
+             */
+            method: string;
+            subjects: components["schemas"]["Subjects"];
+            /** Params */
+            params?: {
+                [key: string]: unknown;
+            };
         };
         /**
          * TextAnswer
@@ -4903,6 +6148,23 @@ export interface components {
             example: string;
         };
         /**
+         * Usage
+         * @description ``limit`` is null where there is none; ``frees`` is when one more run may be started again.
+         */
+        Usage: {
+            runs: components["schemas"]["Used"];
+            upload_bytes: components["schemas"]["Used"];
+        };
+        /** Used */
+        Used: {
+            /** Used */
+            used: number;
+            /** Limit */
+            limit: number | null;
+            /** Frees */
+            frees: string | null;
+        };
+        /**
          * ViewState
          * @description State of the workbench. ``version`` lets an old link be read for ever.
          */
@@ -5033,6 +6295,45 @@ export interface components {
             /** Items */
             items: components["schemas"]["Member"][];
         };
+        /** Provenance */
+        microtome__api__schemas__findings__Provenance: {
+            /** Key */
+            key: string;
+            /** Method */
+            method: string;
+            /** Title */
+            title: string;
+            /** Version */
+            version: string;
+            /** Part */
+            part: string;
+            /** Subjects */
+            subjects: {
+                [key: string]: unknown;
+            };
+            /** Params */
+            params: {
+                [key: string]: unknown;
+            };
+            /** Model Hash */
+            model_hash: string | null;
+            /** Probe Hash */
+            probe_hash: string | null;
+            /** Seed */
+            seed: number | null;
+            /** Software */
+            software: {
+                [key: string]: string;
+            };
+            /** Device */
+            device: string | null;
+            /** Created */
+            created: string;
+            /** Seconds */
+            seconds: number;
+            /** Builds On */
+            builds_on: string[];
+        };
         /** Progress */
         microtome__api__schemas__labels__Progress: {
             /** Units */
@@ -5066,6 +6367,22 @@ export interface components {
             rate: number | null;
             /** Eta Seconds */
             eta_seconds: number | null;
+        };
+        /** Provenance */
+        microtome__api__schemas__runs__Provenance: {
+            /** Model Hash */
+            model_hash: string | null;
+            /** Probe Hash */
+            probe_hash: string | null;
+            /** Software */
+            software: {
+                [key: string]: string;
+            };
+            /** Device */
+            device: string;
+            /** Seed */
+            seed: number | null;
+            imported: components["schemas"]["Imported"] | null;
         };
         /** Members */
         microtome__api__schemas__units__Members: {
@@ -5440,6 +6757,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Usage"];
+                };
             };
             /** @description A problem document (RFC 9457). */
             default: {
@@ -8575,7 +9921,7 @@ export interface operations {
     list_comments: {
         parameters: {
             query: {
-                subject: "unit" | "annotation" | "rating" | "result";
+                subject: "unit" | "annotation" | "rating" | "result" | "finding";
                 subject_id: string;
                 cursor?: string | null;
                 limit?: number;
@@ -9077,6 +10423,38 @@ export interface operations {
             };
         };
     };
+    list_shares: {
+        parameters: {
+            query: {
+                /** @description Only public views are listed. */
+                visibility: "public";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublicShares"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     share: {
         parameters: {
             query?: never;
@@ -9170,6 +10548,104 @@ export interface operations {
             };
         };
     };
+    put_presence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Here"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyPresence"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_permits: {
+        parameters: {
+            query: {
+                subject: "annotation" | "selection" | "share";
+                subject_id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Permits"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_permits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPermits"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Permits"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     events: {
         parameters: {
             query?: {
@@ -9191,6 +10667,648 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_hypotheses: {
+        parameters: {
+            query?: {
+                model?: string | null;
+                /** @description What the results say now. */
+                state?: ("draft" | "waiting" | "supported" | "refuted" | "inconclusive" | "failed") | null;
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hypotheses"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_hypothesis: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewHypothesis"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hypothesis"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hypothesis_numbers: {
+        parameters: {
+            query: {
+                method: string;
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OfferedNumbers"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_hypotheses: {
+        parameters: {
+            query?: {
+                format?: "csv" | "json";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                    "application/json": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hypothesis: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hypothesis"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_hypothesis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hypothesis"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_hypothesis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedHypothesis"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hypothesis"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_hypothesis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hypothesis"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hypothesis_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HypothesisRevisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    start_hypothesis: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hypothesis"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_findings: {
+        parameters: {
+            query?: {
+                model?: string | null;
+                deleted?: boolean;
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FindingHeads"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_finding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFinding"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finding"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_finding: {
+        parameters: {
+            query?: {
+                /** @description The newest if left out. */
+                revision?: number | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finding"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_finding: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finding"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_finding: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedFinding"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finding"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_finding: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finding"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finding_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FindingRevisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_finding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_checks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checks"];
                 };
             };
             /** @description A problem document (RFC 9457). */
