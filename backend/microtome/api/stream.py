@@ -89,13 +89,13 @@ class Broadcast:
         self.desk = desk
         self.listeners: set[Listener] = set()
         self.position = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._wake = threading.Event()
         self._end = False
         self._thread: threading.Thread | None = None
         self._ears = Ears(desk.store, self._hear)
         self._here: Counter[tuple[str, str]] = Counter()
-        self._told: dict[str, bytes] = {}
+        self._told: dict[str, dict[str, Any]] = {}  # who is in each workspace that has listeners here, by id
         self._look = False  # somebody came, went or moved
 
     def start(self) -> None:
@@ -166,12 +166,12 @@ class Broadcast:
     def _tell_here(self, listener: Listener) -> None:
         """Who comes hears who is here; the others hear of it when it differs from what they were told."""
         workspace = listener.person.workspace if listener.person is not None else MAIN
-        with self._lock:
+        with self._lock:  # so that no difference to this is on its way before it
             told = self._told.get(workspace)
-        if told is None:
-            self._hear(PRESENCE)
-            return
-        self._call(listener.loop, [listener], [Frame(0, told, workspace)])
+            if told is not None:
+                self._call(listener.loop, [listener], [_here(workspace, list(told.values()))])
+                return
+        self._hear(PRESENCE)
 
     def _hear(self, what: str) -> None:
         if what == PRESENCE:
@@ -236,16 +236,26 @@ class Broadcast:
         """Tell each workspace that has listeners here who is there, if it is news."""
         with self._lock:
             workspaces = {x.person.workspace if x.person is not None else MAIN for x in self.listeners}
-        news = []
-        told = {}
-        for workspace, people in self.desk.presence.here(workspaces).items():
-            data = told[workspace] = frame("presence", {"people": people})
-            if data != self._told.get(workspace):
-                news.append(Frame(0, data, workspace))
+        found = self.desk.presence.here(workspaces)
         with self._lock:
-            self._told = told
-        if news:
-            self._send(news)
+            news, before = [], self._told
+            self._told = {workspace: {person["id"]: person for person in people} for workspace, people in found.items()}
+            for workspace, people in self._told.items():
+                if workspace not in before:
+                    news.append(_here(workspace, list(people.values())))
+                    continue
+                was = before[workspace]
+                moved, gone = [x for id, x in people.items() if was.get(id) != x], sorted(set(was) - set(people))
+                if moved or gone:
+                    news.append(_here(workspace, moved, gone))
+            if news:
+                self._send(news)
+
+
+def _here(workspace: str, people: list[Any], gone: list[str] | None = None) -> Frame:
+    """Everybody, or the difference to what was told before: who came or moved, and ids of who went."""
+    data = {"all": gone is None, "people": people, "gone": gone or []}
+    return Frame(0, frame("presence", data), workspace)
 
 
 def frame(event: str, data: Any, id: int | None = None) -> bytes:
