@@ -226,9 +226,16 @@ def test_who_reads_what(team_app: Any) -> None:
     assert nobody.api("GET", f"/results/{key}", headers=behind).status_code == 200
     other = key_of(team_app.state.desk.engine, "predictions", "")
     assert nobody.api("GET", f"/results/{other}", headers=behind).status_code == 401
+    finding = {"X-Share": made["id"]}
+    assert nobody.api("GET", f"/results/{key}", headers=finding).status_code == 200
+    assert nobody.api("GET", f"/results/{other}", headers=finding).status_code == 401
+    assert nobody.api("GET", f"/units/fake/stage1/3?probe=fake-probe&share={share}", headers=finding).status_code == 200
+    assert nobody.api("GET", "/probes/fake-probe/examples/1/image", headers=finding).status_code == 200
+    assert nobody.api("GET", "/atlas?model=fake&probe=fake-probe", headers=finding).status_code == 401
 
     ann.ok("PATCH", path, json={"visibility": "public"}, headers={"If-Match": '"3"'})
     assert [f["id"] for f in nobody.ok("GET", "/findings")["items"]] == [made["id"]]
     ann.ok("PATCH", path, json={"visibility": "private"}, headers={"If-Match": '"4"'})
+    assert nobody.api("GET", f"/results/{key}", headers=finding).status_code == 401
     assert nobody.api("GET", f"/results/{key}", headers=behind).status_code == 401, "a link ends with the visibility of its finding"
     assert nobody.api("GET", path).status_code == 404

@@ -7,13 +7,14 @@ private) is checked where the object is read; this is about roles alone. In sing
 from __future__ import annotations
 
 import hmac
+from collections.abc import Container, Mapping
 from typing import Final
 
 import anyio
 import orjson
 from fastapi import Request
 from fastapi.routing import APIRoute
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Table, select
 
 from microtome.api.desk import Desk
 from microtome.api.who import address_of, person_of, session_token, signed
@@ -135,7 +136,7 @@ def _check(desk: Desk, request: Request, name: str, body: bytes) -> None:
         if who is not None and who.session is not None and request.method not in SAFE and name != "sign_in":
             _same_session(desk, request)
         return
-    link = (request.headers.get("x-share") or request.query_params.get("share")) if level == LINK else None
+    link = (request.query_params.get("share") or request.headers.get("x-share")) if level == LINK else None
     if who is None:
         if link is None:
             raise SignInNeeded("Sign in, or send an API token as 'Authorization: Bearer mt_...'. POST /api/v1/session signs in.")
@@ -179,26 +180,22 @@ def _role(desk: Desk, request: Request, who: Signed, least: str) -> None:
 
 
 def _shown(desk: Desk, request: Request, name: str, link: str, body: bytes) -> bool:
-    """True if the view behind the link holds what this request asks for."""
+    """True if what is behind the link, a frozen view or a finding, holds what this request asks for."""
     try:
         share = desk.shares.get(link)
     except NotFound:
-        return False
+        return _in_finding(desk, request, name, link)
     if not desk.shares.open_to_all(share):
         return False
     asked, path = request.query_params, request.path_params
-    about = {"model": share.state.get("model"), "probe": share.state.get("probe")}
-    named = {kind: path.get(kind) or asked.get(kind) for kind in about}
-    if any(value is not None and value != about[kind] for kind, value in named.items()):
+    if not _about(request, {share.state.get("model")}, {share.state.get("probe")}):
         return False
-    if name in ("list_methods", "get_method", "get_model", "get_probe", "list_examples", "get_example", "example_image", "example_masks"):
+    if name in OF_SUBJECTS:
         return True
     if name == "upload_image":
         return (share.state.get("explain") or {}).get("example") == f"upload:{path['sha256']}"
-    if name in ("get_results", "figure", "export_result", "rows"):
-        return _pinned(desk, link, key=path["key"])
-    if name == "blob":
-        return _pinned(desk, link, sha256=path["sha256"])
+    if name in OF_KEYS or name == "blob":
+        return _pinned(desk, t.share_result, t.share_result.c.share_id == link, path)
     if name in ("query", "aggregate", "export_units"):
         try:
             asked_in_body = orjson.loads(body)
@@ -208,12 +205,46 @@ def _shown(desk: Desk, request: Request, name: str, link: str, body: bytes) -> b
     return asked.get("share") == link  # the atlas and all about units: answered from what the share froze, or not at all
 
 
-def _pinned(desk: Desk, link: str, key: str | None = None, sha256: str | None = None) -> bool:
-    pins = t.share_result
-    query = select(pins.c.key).where(pins.c.share_id == link)
-    if sha256 is not None:
-        query = query.join(t.result_blob, t.result_blob.c.key == pins.c.key).where(t.result_blob.c.sha256 == sha256)
+def _in_finding(desk: Desk, request: Request, name: str, id: str) -> bool:
+    """True if a finding that everybody may read rests on what this request asks for. Its views are links of their own."""
+    try:
+        finding = desk.findings.get(None, id)
+    except NotFound:
+        return False
+    subjects = [made["subjects"] for made in finding.provenance.values()]
+    if not _about(request, {s.get("model") for s in subjects}, {s.get("probe") for s in subjects}):
+        return False
+    if name in OF_SUBJECTS:
+        return True
+    if name == "upload_image":
+        return f"upload:{request.path_params['sha256']}" in {s.get("example") for s in subjects}
+    if name in OF_KEYS or name == "blob":
+        return _pinned(desk, t.finding_result, t.finding_result.c.finding_id == id, request.path_params)
+    return False
+
+
+#: Routes about a model or probe set that a link is about, and those about a result that it pins.
+OF_SUBJECTS = frozenset({
+    "list_methods", "get_method", "get_model", "get_probe", "list_examples", "get_example", "example_image", "example_masks",
+})  # fmt: skip
+OF_KEYS = frozenset({"get_results", "figure", "export_result", "rows"})
+
+
+def _about(request: Request, models: Container[str | None], probes: Container[str | None]) -> bool:
+    """True if the request names no other model or probe set."""
+    for kind, known in (("model", models), ("probe", probes)):
+        value = request.path_params.get(kind) or request.query_params.get(kind)
+        if value is not None and value not in known:
+            return False
+    return True
+
+
+def _pinned(desk: Desk, pins: Table, by: ColumnElement[bool], path: Mapping[str, str]) -> bool:
+    """True if the result that the path names, or one that holds the array it names, is pinned."""
+    query = select(pins.c.key).where(by)
+    if "sha256" in path:
+        query = query.join(t.result_blob, t.result_blob.c.key == pins.c.key).where(t.result_blob.c.sha256 == path["sha256"])
     else:
-        query = query.where(pins.c.key == key)
+        query = query.where(pins.c.key == path["key"])
     with desk.store.read() as connection:
         return connection.execute(query.limit(1)).first() is not None
