@@ -7,7 +7,7 @@ STATIC := backend/microtome/api/static/index.html
 FRONTEND := $(shell find frontend/src frontend/public frontend/index.html frontend/package-lock.json frontend/vite.config.ts 2>/dev/null)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: demo test lint format bench build types docs clean
+.PHONY: demo test lint audit format bench build types docs clean
 
 demo: $(STAMP)/app $(STATIC)  ## dissect the built-in model on this machine and open the workbench
 	$(BIN)/microtome demo
@@ -22,6 +22,11 @@ lint: $(STAMP)/dev $(STAMP)/frontend  ## ruff, mypy, import contracts, generated
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd frontend && npm run --silent types:check && npm run --silent lint
+	$(BIN)/python tests/audit.py
+
+audit: $(STAMP)/dev  ## known vulnerabilities of all packages, where the network allows
+	-$(PIP) --no-build-isolation -e ".[audit]"
+	$(BIN)/python tests/audit.py
 
 format: $(STAMP)/dev $(STAMP)/frontend
 	$(BIN)/ruff check --fix .

@@ -81,6 +81,11 @@ def test_the_parameters_of_passwords() -> None:
         "Ada Lovelace 1",
         "ada.lovelace@lab",
         "qwertyqwerty12",
+        "P@ssw0rd2026",  # leaked ones, and what is made of them
+        "iloveyou1234",
+        "1q2w3e4r5t6y",
+        "trustno1trustno1",
+        "football123456",
     ],
 )
 def test_weak_passwords(password: str) -> None:

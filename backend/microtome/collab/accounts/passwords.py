@@ -7,10 +7,13 @@ from itertools import pairwise
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 from microtome.core.errors import InvalidInput
 
 SHORTEST, LONGEST = 12, 200
+GUESSES = 8.0  # powers of ten that a guesser with lists of leaked passwords, words and names needs at least
+LOOKED_AT = 72  # characters that are guessed at, which bounds the time; the rest can only make it harder
 #: Of these at a time in one process, so that guessers cannot fill the memory: 4 x 64 MiB.
 AT_ONCE = threading.BoundedSemaphore(4)
 _hasher = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=4, hash_len=32, salt_len=16, type=Type.ID)
@@ -47,7 +50,7 @@ def check_new(password: str, *about: str | None) -> str:
         about: their name and address, which it must not be made from.
 
     Raises:
-        InvalidInput: too short, too long, or one of the first that a guesser tries.
+        InvalidInput: too short, too long, leaked, made from leaked ones, or one of the first that a guesser tries.
     """
     if not SHORTEST <= len(password) <= LONGEST:
         raise InvalidInput(
@@ -67,4 +70,16 @@ def check_new(password: str, *about: str | None) -> str:
             "a row of keys.",
             field="password",
         )
+    if _guesses(password, about) < GUESSES:
+        raise InvalidInput(
+            "This password is, or is made from, one that leaked elsewhere and stands on the lists of guessers. Four or five words in a "
+            "row are good.",
+            field="password",
+        )
     return password
+
+
+def _guesses(password: str, about: tuple[str | None, ...]) -> float:
+    """How many guesses it takes, as a power of ten."""
+    known = [word for text in about for word in (text or "").replace("@", " ").replace(".", " ").split()]
+    return float(zxcvbn(password[:LOOKED_AT], [*known, "microtome"], max_length=LOOKED_AT)["guesses_log10"])
