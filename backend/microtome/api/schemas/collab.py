@@ -17,14 +17,14 @@ Visibility = Literal["private", "workspace"]
 #: ... or everybody, and it is listed for everybody.
 ShareVisibility = Literal["private", "workspace", "link", "public"]
 Body = Field(min_length=1, max_length=10_000)
-Share01 = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Corner = Annotated[list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]], Field(min_length=2, max_length=2)]
 
 
 class Anchor(Strict):
     """The region of an image that a note is about."""
 
     example: str = Field(max_length=80, pattern=r"^[^\x00:]{1,64}:[0-9]{1,7}$", description="probe:index")
-    polygon: list[tuple[Share01, Share01]] = Field(min_length=3, max_length=200, description="Corners, as shares of width and height.")
+    polygon: list[Corner] = Field(min_length=3, max_length=200, description="Corners, as shares of width and height.")
 
 
 class NewAnnotation(Strict):

@@ -134,9 +134,13 @@ export const annotations = (
   signal?: S,
 ) => unwrap(client.GET(`${V}/annotations`, { params: { query }, signal }));
 export const annotate = (body: T.NewAnnotation) => unwrap(client.POST(`${V}/annotations`, { body }));
-export const revise = (id: string, body: string, revision: number) =>
+/** With `anchor` left out the region stays as it is. */
+export const revise = (id: string, body: string, revision: number, anchor?: T.Anchor | null) =>
   unwrap(
-    client.PATCH(`${V}/annotations/{id}`, { params: { path: { id }, header: ifMatch(revision) }, body: { body } }),
+    client.PATCH(`${V}/annotations/{id}`, {
+      params: { path: { id }, header: ifMatch(revision) },
+      body: anchor === undefined ? { body } : { body, anchor },
+    }),
   );
 export const retract = (id: string, revision: number) =>
   unwrap(client.DELETE(`${V}/annotations/{id}`, { params: { path: { id }, header: ifMatch(revision) } }));
@@ -150,7 +154,7 @@ export const restore = (id: string, to: number, revision: number) =>
 export const history = (id: string, signal?: S) =>
   unwrap(client.GET(`${V}/annotations/{id}/history`, { params: { path: { id } }, signal })).then((r) => r.items);
 
-export const savedSelections = (model: string, signal?: S) =>
+export const savedSelections = (model?: string, signal?: S) =>
   unwrap(client.GET(`${V}/selections`, { params: { query: { model } }, signal })).then(
     (r) => r.items as T.SavedSelection[],
   );
@@ -163,8 +167,8 @@ export const saveSelection = (
 ) => unwrap(client.POST(`${V}/selections`, { body: { name, model, probe, selection, visibility } }));
 export const dropSelection = (id: string) =>
   unwrap(client.DELETE(`${V}/selections/{id}`, { params: { path: { id } } }));
-export const share = (state: T.ViewState, visibility: T.Share["visibility"]) =>
-  unwrap(client.POST(`${V}/shares`, { body: { state, visibility } }));
+export const share = (state: T.ViewState, visibility: T.Share["visibility"], title: string | null = null) =>
+  unwrap(client.POST(`${V}/shares`, { body: { state, visibility, title } }));
 export const shared = (id: string, signal?: S) =>
   unwrap(client.GET(`${V}/shares/{id}`, { params: { path: { id } }, signal })) as Promise<T.SharedView>;
 export const revoke = (id: string) => unwrap(client.DELETE(`${V}/shares/{id}`, { params: { path: { id } } }));

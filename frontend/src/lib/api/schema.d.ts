@@ -2258,6 +2258,262 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Studies
+         * @description Studies, newest first; deleted ones are left out, and drafts are for editors.
+         */
+        get: operations["list_studies"];
+        put?: never;
+        /**
+         * Make Study
+         * @description A draft. Nothing is computed before it is prepared.
+         */
+        post: operations["make_study"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Study
+         * @description One study. How its tasks are made is for editors until it is closed.
+         */
+        get: operations["study"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Study
+         * @description Take it off the list: one more revision, from which it can be restored with all its answers.
+         */
+        delete: operations["delete_study"];
+        options?: never;
+        head?: never;
+        /**
+         * Change Study
+         * @description Change a draft; with another design it must be prepared anew. Once open it is locked (409).
+         */
+        patch: operations["change_study"];
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore Study
+         * @description Make an old revision the newest one; of a study that was open, only its deletion can be taken back.
+         */
+        post: operations["restore_study"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Study History
+         * @description All revisions, oldest first; for editors until the study is closed.
+         */
+        get: operations["study_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/prepare": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare Study
+         * @description Run what tasks are made from, and the maps that they show. ``preparation`` tells how far it is.
+         */
+        post: operations["prepare_study"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open Study
+         * @description Let people take part. The design is locked from now on.
+         */
+        post: operations["open_study"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Study
+         * @description Take no more answers, and show the results to everybody. It stays closed.
+         */
+        post: operations["close_study"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Next Task
+         * @description The task that is mine to answer; the same one again until it is answered. The first call joins.
+         */
+        post: operations["next_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/tasks/{place}/pictures/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Task Picture
+         * @description A picture of a task that was shown to me, drawn here, so that its address says nothing of what it shows.
+         */
+        get: operations["task_picture"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/answers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * My Study Answers
+         * @description My own answers.
+         */
+        get: operations["my_study_answers"];
+        put?: never;
+        /**
+         * Answer Task
+         * @description Answer a task, once. Whether it was right is told when the study is closed.
+         */
+        post: operations["answer_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Study Results
+         * @description Accuracy by condition and differences; for editors, and for everybody when the study is closed.
+         */
+        get: operations["study_results"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Study
+         * @description All answers with what was right, or the summary; for editors.
+         */
+        get: operations["export_study"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/findings": {
         parameters: {
             query?: never;
@@ -2544,10 +2800,7 @@ export interface components {
              * Polygon
              * @description Corners, as shares of width and height.
              */
-            polygon: [
-                number,
-                number
-            ][];
+            polygon: number[][];
         };
         /** Annotation */
         Annotation: {
@@ -2625,6 +2878,15 @@ export interface components {
             alpha: number | null;
             /** Why */
             why: string | null;
+        };
+        /** AnswerGiven */
+        AnswerGiven: {
+            /** Place */
+            place: number;
+            /** Answered */
+            answered: number;
+            /** Of */
+            of: number;
         };
         /** ArrayRef */
         ArrayRef: {
@@ -2772,6 +3034,49 @@ export interface components {
             /** Items */
             items: components["schemas"]["Rating"][];
         };
+        /**
+         * BetterModel
+         * @description Which of two models is the better one? Told from their maps of the same image.
+         */
+        BetterModel: {
+            /**
+             * Tasks
+             * @description Tasks of each participant; a multiple of the number of conditions.
+             * @default 12
+             */
+            tasks: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Attention
+             * @description Checks that say themselves what to choose; they count for no condition.
+             * @default 1
+             */
+            attention: number;
+            /**
+             * Confidence
+             * @description Ask how sure one is, from 1 to 5.
+             * @default true
+             */
+            confidence: boolean;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "better-model";
+            /** Pairs */
+            pairs: [
+                string,
+                string
+            ][];
+            /** Probe */
+            probe: string;
+            /** Conditions */
+            conditions: components["schemas"]["MapCondition"][];
+        };
         /** Body_import_labels */
         Body_import_labels: {
             /**
@@ -2917,6 +3222,18 @@ export interface components {
         ChangedRating: {
             /** Answer */
             answer: boolean | number | string | string[] | components["schemas"]["Region"];
+        };
+        /**
+         * ChangedStudy
+         * @description What is left out stays as it is. Only drafts can be changed.
+         */
+        ChangedStudy: {
+            /** Name */
+            name?: string | null;
+            /** Instructions */
+            instructions?: string | null;
+            /** Design */
+            design?: (components["schemas"]["GuessLabel"] | components["schemas"]["ForwardSimulation"] | components["schemas"]["BetterModel"]) | null;
         };
         /** Check */
         Check: {
@@ -3113,6 +3430,53 @@ export interface components {
              */
             note: string | null;
         };
+        /** ConditionDifference */
+        ConditionDifference: {
+            /** First */
+            first: string;
+            /** Second */
+            second: string;
+            /**
+             * Difference
+             * @description First minus second, mean over participants of each one's own difference.
+             */
+            difference: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Participants */
+            participants: number;
+        };
+        /** ConditionResult */
+        ConditionResult: {
+            /** Name */
+            name: string;
+            /** Participants */
+            participants: number;
+            /** Answers */
+            answers: number;
+            /** Correct */
+            correct: number;
+            /**
+             * Accuracy
+             * @description Mean over participants of each one's share of right answers.
+             */
+            accuracy: number | null;
+            /**
+             * Low
+             * @description 95 % interval by bootstrap over participants; none for fewer than two.
+             */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** Chance */
+            chance: number;
+            /** Median Ms */
+            median_ms: number | null;
+            /** Confidence */
+            confidence: number | null;
+        };
         /** Confirm */
         Confirm: {
             /**
@@ -3133,6 +3497,20 @@ export interface components {
             };
             /** @description If it is another number than that of the test, such as that of another unit. */
             reference?: components["schemas"]["Reference"] | null;
+        };
+        /** Counted */
+        Counted: {
+            /** Answered */
+            answered: number;
+            /** Finished */
+            finished: number;
+            /**
+             * Inattentive
+             * @description Finished, but failed a check of attention; they do not count.
+             */
+            inattentive: number;
+            /** Counted */
+            counted: number;
         };
         /** Counts */
         Counts: {
@@ -3379,6 +3757,19 @@ export interface components {
             items: components["schemas"]["Example"][];
             /** Next */
             next: string | null;
+        };
+        /**
+         * ExemplarCondition
+         * @description How a unit's exemplars are shown: with the active region, whole, or random images instead, by which nobody can tell.
+         */
+        ExemplarCondition: {
+            /** Name */
+            name: string;
+            /**
+             * Show
+             * @enum {string}
+             */
+            show: "regions" | "images" | "random";
         };
         /**
          * ExemplarPanel
@@ -3665,6 +4056,57 @@ export interface components {
             /** Items */
             items: components["schemas"]["FindingRevision"][];
         };
+        /**
+         * ForwardSimulation
+         * @description What will the model say of this image? Told from the image, and its explanation.
+         */
+        ForwardSimulation: {
+            /**
+             * Tasks
+             * @description Tasks of each participant; a multiple of the number of conditions.
+             * @default 12
+             */
+            tasks: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Attention
+             * @description Checks that say themselves what to choose; they count for no condition.
+             * @default 1
+             */
+            attention: number;
+            /**
+             * Confidence
+             * @description Ask how sure one is, from 1 to 5.
+             * @default true
+             */
+            confidence: boolean;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "forward-simulation";
+            /** Model */
+            model: string;
+            /** Probe */
+            probe: string;
+            /** Conditions */
+            conditions: components["schemas"]["MapCondition"][];
+            /**
+             * Choices
+             * @default 4
+             */
+            choices: number;
+            /**
+             * Wrong
+             * @description Share of images on which the model is wrong, as far as there are any.
+             * @default 0.5
+             */
+            wrong: number;
+        };
         /** Frozen */
         Frozen: {
             /** Keys */
@@ -3681,6 +4123,58 @@ export interface components {
             software: {
                 [key: string]: string;
             };
+        };
+        /**
+         * GuessLabel
+         * @description Which concept does this unit respond to? Told from its exemplars.
+         */
+        GuessLabel: {
+            /**
+             * Tasks
+             * @description Tasks of each participant; a multiple of the number of conditions.
+             * @default 12
+             */
+            tasks: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Attention
+             * @description Checks that say themselves what to choose; they count for no condition.
+             * @default 1
+             */
+            attention: number;
+            /**
+             * Confidence
+             * @description Ask how sure one is, from 1 to 5.
+             * @default true
+             */
+            confidence: boolean;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "guess-label";
+            /** Model */
+            model: string;
+            /** Probe */
+            probe: string;
+            /** Layers */
+            layers?: string[] | null;
+            /** Conditions */
+            conditions: components["schemas"]["ExemplarCondition"][];
+            /**
+             * Choices
+             * @default 4
+             */
+            choices: number;
+            /**
+             * Exemplars
+             * @default 6
+             */
+            exemplars: number;
         };
         /** Health */
         Health: {
@@ -4195,6 +4689,30 @@ export interface components {
             /** Then */
             then: string;
         };
+        /**
+         * MapCondition
+         * @description Which map stands beside an image; none for the control.
+         */
+        MapCondition: {
+            /** Name */
+            name: string;
+            /**
+             * Method
+             * @description Attribution method; none is shown if left out.
+             */
+            method?: string | null;
+            /** Params */
+            params?: {
+                [key: string]: unknown;
+            };
+            /**
+             * Target
+             * @description The class that is explained; only for forward simulation.
+             * @default predicted
+             * @enum {string}
+             */
+            target: "predicted" | "true";
+        };
         /** MapsRef */
         MapsRef: {
             /** Url */
@@ -4433,6 +4951,29 @@ export interface components {
             probe?: string | null;
             selection?: components["schemas"]["Selection"] | null;
         };
+        /** MyAnswer */
+        MyAnswer: {
+            /** Place */
+            place: number;
+            /** Choice */
+            choice: string | null;
+            /** Confidence */
+            confidence: number | null;
+            /** Milliseconds */
+            milliseconds: number | null;
+            /** At */
+            at: string;
+            /**
+             * Correct
+             * @description None until the study is closed.
+             */
+            correct: boolean | null;
+        };
+        /** MyAnswers */
+        MyAnswers: {
+            /** Items */
+            items: components["schemas"]["MyAnswer"][];
+        };
         /** MyPresence */
         MyPresence: {
             /** Hidden */
@@ -4462,6 +5003,26 @@ export interface components {
             visibility: "private" | "workspace";
             /** @description Notes only. */
             anchor?: components["schemas"]["Anchor"] | null;
+        };
+        /** NewAnswer */
+        NewAnswer: {
+            /** Place */
+            place: number;
+            /**
+             * Choice
+             * @description Place among the choices as they were shown.
+             */
+            choice: number;
+            /**
+             * Confidence
+             * @description 5 is sure.
+             */
+            confidence?: number | null;
+            /**
+             * Milliseconds
+             * @description As the browser measured it; the server keeps its own times.
+             */
+            milliseconds?: number | null;
         };
         /** NewComment */
         NewComment: {
@@ -4771,6 +5332,19 @@ export interface components {
              */
             name?: string | null;
         };
+        /** NewStudy */
+        NewStudy: {
+            /** Name */
+            name: string;
+            /**
+             * Instructions
+             * @description Markdown, shown before the first task.
+             * @default
+             */
+            instructions: string;
+            /** Design */
+            design: components["schemas"]["GuessLabel"] | components["schemas"]["ForwardSimulation"] | components["schemas"]["BetterModel"];
+        };
         /** NewToken */
         NewToken: {
             /**
@@ -4824,6 +5398,15 @@ export interface components {
             order: "coverage" | "uncertainty" | "listed";
             /** @description Not this one now; it is given back. */
             skip?: components["schemas"]["UnitRef"] | null;
+        };
+        /** NextTask */
+        NextTask: {
+            /** Answered */
+            answered: number;
+            /** Of */
+            of: number;
+            /** @description None when all are answered. */
+            task: components["schemas"]["StudyTask"] | null;
         };
         /** NextUnit */
         NextUnit: {
@@ -5002,6 +5585,21 @@ export interface components {
             correct: boolean | null;
             /** True Probability */
             true_probability: number | null;
+        };
+        /** Preparation */
+        Preparation: {
+            /**
+             * Step
+             * @description measuring: results that tasks are made from; explaining: maps that tasks show.
+             * @enum {string}
+             */
+            step: "measuring" | "explaining" | "ready" | "failed";
+            /** Done */
+            done: number;
+            /** Total */
+            total: number;
+            /** Problem */
+            problem: string | null;
         };
         /** Probe */
         Probe: {
@@ -5785,6 +6383,119 @@ export interface components {
             drift: components["schemas"]["Drift"][];
             check: components["schemas"]["Check"] | null;
         };
+        /** Studies */
+        Studies: {
+            /** Items */
+            items: components["schemas"]["Study"][];
+            /** Next */
+            next: string | null;
+        };
+        /** Study */
+        Study: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Instructions */
+            instructions: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "open" | "closed";
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "guess-label" | "forward-simulation" | "better-model";
+            /**
+             * Places
+             * @description Tasks of each participant, with checks of attention.
+             */
+            places: number;
+            /** Conditions */
+            conditions: string[];
+            /** Confidence */
+            confidence: boolean;
+            /**
+             * Design
+             * @description For editors; for everybody when it is closed. Its seed leads to the tasks.
+             */
+            design: components["schemas"]["GuessLabel"] | components["schemas"]["ForwardSimulation"] | components["schemas"]["BetterModel"] | null;
+            /** @description For editors. */
+            preparation: components["schemas"]["Preparation"] | null;
+            /** Participants */
+            participants: number;
+            /** Answers */
+            answers: number;
+            /**
+             * Mine
+             * @description Answers that I gave.
+             */
+            mine: number;
+            author: components["schemas"]["Person"];
+            /** Revision */
+            revision: number;
+            /** Created */
+            created: string;
+            /** Changed */
+            changed: string;
+            /** Deleted */
+            deleted: boolean;
+            changed_by: components["schemas"]["Person"];
+        };
+        /** StudyResults */
+        StudyResults: {
+            participants: components["schemas"]["Counted"];
+            /** Conditions */
+            conditions: components["schemas"]["ConditionResult"][];
+            /** Differences */
+            differences: components["schemas"]["ConditionDifference"][];
+            /** Draws */
+            draws: number;
+        };
+        /** StudyRevision */
+        StudyRevision: {
+            /** Revision */
+            revision: number;
+            /** Name */
+            name: string;
+            /** Instructions */
+            instructions: string;
+            /** Design */
+            design: components["schemas"]["GuessLabel"] | components["schemas"]["ForwardSimulation"] | components["schemas"]["BetterModel"];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "draft" | "open" | "closed";
+            /** Deleted */
+            deleted: boolean;
+            author: components["schemas"]["Person"];
+            /** At */
+            at: string;
+        };
+        /** StudyRevisions */
+        StudyRevisions: {
+            /** Items */
+            items: components["schemas"]["StudyRevision"][];
+        };
+        /**
+         * StudyTask
+         * @description What a participant may know of a task: nothing of it says what is right.
+         */
+        StudyTask: {
+            /** Place */
+            place: number;
+            /** Question */
+            question: string;
+            /** Choices */
+            choices: string[];
+            /** Pictures */
+            pictures: components["schemas"]["TaskPicture"][];
+            /** Confidence */
+            confidence: boolean;
+        };
         /** Subjects */
         Subjects: {
             /** Model */
@@ -5850,6 +6561,13 @@ export interface components {
             units: number[];
             /** Rows */
             rows: (number | boolean | string | null)[][];
+        };
+        /** TaskPicture */
+        TaskPicture: {
+            /** Number */
+            number: number;
+            /** Caption */
+            caption: string;
         };
         /**
          * Test
@@ -11005,6 +11723,543 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Hypothesis"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_studies: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Studies"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    make_study: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewStudy"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    study: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_study: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_study: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangedStudy"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restore_study: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restore"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    study_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRevisions"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prepare_study: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    open_study: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_study: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The revision that was read, as "3". */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Study"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    next_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NextTask"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_picture: {
+        parameters: {
+            query?: {
+                size?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+                place: number;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/webp": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    my_study_answers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyAnswers"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAnswer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnswerGiven"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    study_results: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyResults"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_study: {
+        parameters: {
+            query?: {
+                what?: "answers" | "summary";
+                format?: "csv" | "json";
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": unknown;
+                    "application/json": unknown;
                 };
             };
             /** @description A problem document (RFC 9457). */

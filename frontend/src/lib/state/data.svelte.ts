@@ -1,7 +1,7 @@
 /** What several panes draw from: the lists, the atlas of the chosen pair, the map, and the aggregate of the selection. */
 import { credentials } from "../api/client";
 import * as api from "../api/endpoints";
-import type { Aggregate, Atlas, Method, Model, ModelDetail, Person, Probe, Run, Session, System } from "../api/types";
+import type { Aggregate, Atlas, Method, Model, ModelDetail, Here, Probe, Run, Session, System } from "../api/types";
 import { loadMap } from "../api/map";
 import type { MapPoints } from "../api/points";
 import { live } from "./live.svelte";
@@ -19,13 +19,15 @@ class Data {
   map!: Resource<MapPoints>;
   aggregate!: Resource<Aggregate>;
   runs = $state.raw<Run[]>([]);
-  people = $state.raw<Person[]>([]);
+  people = $state.raw<Here[]>([]);
   /** Grows when an annotation changed somewhere; what shows labels reads it. */
   annotated = $state(0);
   /** Grows when a label set or an answer changed somewhere. */
   labelled = $state(0);
   /** Grows when somebody said something, and when I was told of something. */
   talked = $state(0);
+  /** Grows when somebody let me see something, or does not any more. */
+  permitted = $state(0);
   notified = $state(0);
 
   private waiting: { ids: Set<string>; then: () => void }[] = [];
@@ -203,8 +205,15 @@ class Data {
     live.on("notification", () => {
       this.notified += 1;
     });
-    live.on("presence", (p: { people: Person[] }) => {
-      this.people = p.people ?? [];
+    live.on("presence", (told: { all: boolean; people: Here[]; gone: string[] }) => {
+      const away = new Set([...told.gone, ...told.people.map((p) => p.id)]);
+      this.people = [...(told.all ? [] : this.people.filter((p) => !away.has(p.id))), ...told.people].sort((a, b) =>
+        a.name.localeCompare(b.name),
+      );
+    });
+    live.on("permit", () => {
+      this.annotated += 1;
+      this.permitted += 1;
     });
     live.on("resync", () => {
       for (const r of [

@@ -16,6 +16,7 @@ const KINDS = [
   "model",
   "probe",
   "presence",
+  "permit",
   "resync",
 ] as const;
 type Kind = (typeof KINDS)[number];

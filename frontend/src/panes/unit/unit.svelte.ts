@@ -13,6 +13,8 @@ export class Unit {
   private readonly raw: Resource<Float32Array>;
   /** Index on the grid while the slider moves; the address follows when it rests. */
   private dragged = $state<number | null>(null);
+  /** Id of the note whose pin was clicked. */
+  pointed = $state<string | null>(null);
 
   constructor(readonly ref: () => UnitRef | null) {
     const at = (): { at: api.At; ref: UnitRef } | null => {
@@ -125,6 +127,12 @@ export class Unit {
   nudge(by: number): void {
     this.move(this.index + by);
     this.rest();
+  }
+  /** Notes about a region of an image, in the order of their numbers. */
+  get anchored(): Annotation[] {
+    return this.written("note")
+      .filter((a) => a.anchor)
+      .sort((a, b) => a.created.localeCompare(b.created));
   }
   written(kind: Annotation["kind"]): Annotation[] {
     return (this.notes.data ?? []).filter(
