@@ -56,6 +56,10 @@ viewer     GET /hypotheses  GET /hypotheses/{id}  GET /hypotheses/{id}/history  
 annotator  POST /hypotheses  PATCH /hypotheses/{id}  DELETE /hypotheses/{id}  POST /hypotheses/{id}/restore  POST /hypotheses/{id}/start
 anyone     GET /findings  GET /findings/{id}  GET /findings/{id}/history  GET /findings/{id}/checks
 annotator  POST /findings  PATCH /findings/{id}  DELETE /findings/{id}  POST /findings/{id}/restore  POST /findings/{id}/check
+viewer     GET /studies  GET /studies/{id}  GET /studies/{id}/history  GET /studies/{id}/answers  GET /studies/{id}/results
+annotator  POST /studies/{id}/next  POST /studies/{id}/answers  GET /studies/{id}/tasks/{place}/pictures/{number}
+editor     POST /studies  PATCH /studies/{id}  DELETE /studies/{id}  POST /studies/{id}/restore  GET /studies/{id}/export
+editor     POST /studies/{id}/prepare  POST /studies/{id}/open  POST /studies/{id}/close
 editor     POST /label-sets/{id}/assignments  POST /label-sets/{id}/decisions  PATCH /decisions/{id}  DELETE /decisions/{id}
 """
 LEAST = {
@@ -68,7 +72,7 @@ BY_SESSION = {("POST", "/invitations"), ("POST", "/members/{person}/reset"), ("D
 #: Sent by POST, and yet nothing is changed.
 READS = {("POST", path) for path in ("/runs/estimate", "/units/query", "/units/aggregate", "/units/export")}
 #: Path parameters of nothing that exists: who may call the route hears 404 or 422, and nothing is changed.
-NOTHING = {"key": "0" * 64, "sha256": "0" * 64, "index": "0", "chunk": "0", "unit": "0"}
+NOTHING = {"key": "0" * 64, "sha256": "0" * 64, "index": "0", "chunk": "0", "unit": "0", "place": "0", "number": "0"}
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from microtome.api.routers import (
     runs,
     saved,
     session,
+    studies,
     system,
     talk,
     units,
@@ -48,7 +49,7 @@ PREFIX = "/api/v1"
 ROUTERS = (
     system, session, oidc, people, models, probes, uploads, imports, methods, runs, results, units, annotations_router, labels,
     ratings, talk, exchange, saved, live, events,
-    hypotheses, findings,
+    hypotheses, studies, findings,
 )  # fmt: skip
 PROBLEM = {
     "default": {

@@ -27,6 +27,9 @@ from microtome.collab.permits import Permits
 from microtome.collab.presence import Presence
 from microtome.collab.quotas import Quotas
 from microtome.collab.saved import Selections, Shares
+from microtome.collab.studies.outcome import Outcomes
+from microtome.collab.studies.studies import Studies
+from microtome.collab.studies.taking import Taking
 from microtome.collab.talk.comments import Comments
 from microtome.collab.talk.notifications import Notifications
 from microtome.collab.talk.votes import Votes
@@ -63,6 +66,9 @@ class Desk:
     presence: Presence
     quotas: Quotas
     hypotheses: Hypotheses
+    studies: Studies
+    study_taking: Taking
+    study_outcomes: Outcomes
     findings: Findings
     finding_checks: Checks
     verifier: Verifier
@@ -117,6 +123,9 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         presence=Presence(store),
         quotas=Quotas(store, settings),
         hypotheses=Hypotheses(engine),
+        studies=Studies(engine),
+        study_taking=Taking(store, engine.events),
+        study_outcomes=Outcomes(store),
         findings=findings,
         finding_checks=finding_checks,
         verifier=Verifier(engine, findings, finding_checks),
@@ -124,5 +133,5 @@ def open_desk(settings: Settings, engine: Engine | None) -> Desk:
         own_engine=own,
     )
     desk.broadcast = Broadcast(desk)
-    desk.watch = Watch([desk.hypotheses.settle, desk.verifier.settle_open])
+    desk.watch = Watch([desk.hypotheses.settle, desk.studies.advance, desk.verifier.settle_open])
     return desk

@@ -72,6 +72,10 @@ RULES: dict[str, str] = {
     "list_hypotheses": "viewer", "hypothesis": "viewer", "hypothesis_history": "viewer", "hypothesis_numbers": "viewer",
     "export_hypotheses": "viewer", "make_hypothesis": "annotator", "change_hypothesis": "annotator", "delete_hypothesis": "annotator",
     "restore_hypothesis": "annotator", "start_hypothesis": "annotator",
+    "list_studies": "viewer", "study": "viewer", "study_history": "viewer", "my_study_answers": "viewer", "study_results": "viewer",
+    "make_study": "editor", "change_study": "editor", "delete_study": "editor", "restore_study": "editor", "prepare_study": "editor",
+    "open_study": "editor", "close_study": "editor", "export_study": "editor", "next_task": "annotator", "task_picture": "annotator",
+    "answer_task": "annotator",
     # who is looking at what, and who sees what is private
     "put_presence": "viewer", "list_permits": "viewer", "set_permits": "annotator", "list_shares": ANYONE, "usage": SIGNED,
     # findings: whose they are, and whether they are open to everybody, is judged where they are read
@@ -83,7 +87,7 @@ RULES: dict[str, str] = {
 BY_SESSION = frozenset({"invite", "reset_member", "delete_account"})
 #: Routes that make the machine work, with a limit of their own.
 RUNS = frozenset({
-    "submit", "start_hypothesis", "check_finding", "upload", "add_model", "add_probe", "import_results", "change_password",
+    "submit", "start_hypothesis", "prepare_study", "check_finding", "upload", "add_model", "add_probe", "import_results", "change_password",
     "accept_invitation",
 })  # fmt: skip
 #: Routes that read although they are sent by POST.
