@@ -104,7 +104,7 @@ def test_the_whole_way(team_app: Any) -> None:
     assert ada.api("GET", f"{path}/tasks/1/pictures/0").status_code == 404
     assert ben.api("GET", f"{path}/tasks/0/pictures/0").status_code == 404
     picture = ada.api("GET", f"{path}/tasks/0/pictures/0", params={"size": 100})
-    assert (picture.headers["content-type"], picture.headers["cache-control"]) == ("image/webp", "private, max-age=3600")
+    assert (picture.headers["content-type"], picture.headers["cache-control"]) == ("image/webp", "no-store")
     assert max(Image.open(io.BytesIO(picture.content)).size) == 100
     answer = {"place": 0, "choice": 1, "confidence": 5, "milliseconds": 1234}
     key = {"Idempotency-Key": "k"}

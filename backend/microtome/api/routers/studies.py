@@ -106,9 +106,9 @@ def task_picture(
     number: Annotated[int, Path(ge=0, le=20)],
     size: Annotated[int, Query(ge=64, le=640)] = 320,
 ) -> Response:
-    """A picture of a task that was shown to me, drawn here, so that its address says nothing of what it shows."""
+    """A picture of a task that was shown to me, drawn here, so that its address says nothing of what it shows; another for others."""
     data = draw(desk, desk.study_taking.turn(me, id, place), number, size)
-    return Response(data, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
+    return Response(data, media_type="image/webp", headers={"Cache-Control": "no-store"})
 
 
 @router.post("/{id}/answers", response_model=AnswerGiven)

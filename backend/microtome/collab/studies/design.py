@@ -82,7 +82,7 @@ class BetterModel(Common):
     """Which of two models is the better one? Told from their maps of the same image."""
 
     kind: Literal["better-model"]
-    pairs: list[tuple[Slug, Slug]] = Field(min_length=1, max_length=10)
+    pairs: list[Annotated[list[Slug], Field(min_length=2, max_length=2)]] = Field(min_length=1, max_length=10)
     probe: Slug
     conditions: list[MapCondition] = Field(min_length=2, max_length=6)
 
