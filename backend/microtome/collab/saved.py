@@ -170,7 +170,10 @@ class Shares:
         if row.visibility == OF_FINDING:
             raise Conflict("This view belongs to a finding and lives as long as it does. Change the finding instead.", field="id")
         with self.store.write() as connection:
-            changed_by(me, row, row.person_id, "share link", connection)
+            try:
+                changed_by(me, row, row.person_id, "share link", connection)
+            except NotFound:
+                raise NotFound(_NO_SHARE, field="id") from None
             connection.execute(update(t.share).where(t.share.c.id == id).values(revoked=now()))
             audit(connection, me.id, "revoke", id[:8], me.workspace)
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from microtome.collab.labels.schema import checked, read_schema
-from microtome.collab.labels.sets import find_set, place_of
+from microtome.collab.labels.sets import find_set, place_of, set_behind
 from microtome.collab.labels.visible import sees, visible
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Revised, Shape, authorship, id_for, mark_of, match, named
@@ -93,7 +93,7 @@ class Decisions:
 
     def _find(self, connection: Connection, me: PersonRow, id: str, *, lock: bool = False) -> tuple[Row[Any], Row[Any]]:
         row = DECISION.find(connection, id, lock=lock)
-        of = find_set(connection, me, row.set_id)
+        of = set_behind(connection, me, row.set_id, "decision", id)
         if not sees(connection, of, me, row.place):
             raise NotFound(f"There is no decision '{id[:64]}' that you may see.", field="id")
         return of, row

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from microtome.collab.labels.schema import checked, read_schema, value_of
-from microtome.collab.labels.sets import find_set, place_of
+from microtome.collab.labels.sets import find_set, place_of, set_behind
 from microtome.collab.labels.visible import EVERY, has_looked, rater_of, sees, visible
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Revised, Shape, authorship, id_for, mark_of, match, named
@@ -154,7 +154,7 @@ class Ratings:
             batch = connection.execute(select(t.label_batch).where(t.label_batch.c.id == id).with_for_update()).one_or_none()
             if batch is None or (batch.person_id != me.id and not me.may("editor")):
                 raise NotFound(f"There is no batch '{id[:64]}'.", field="id")
-            of = find_set(connection, me, batch.set_id)
+            of = set_behind(connection, me, batch.set_id, "batch", id)
             if batch.undone is not None:
                 return self._batch(connection, me, id)
             if of.closed:
@@ -236,7 +236,7 @@ class Ratings:
 
     def _mine(self, connection: Connection, me: PersonRow, id: str, *, editors: bool = False) -> tuple[Row[Any], Row[Any]]:
         row = RATING.find(connection, id, lock=True)
-        of = find_set(connection, me, row.set_id)
+        of = set_behind(connection, me, row.set_id, "rating", id)
         if of.closed:
             raise Conflict("This label set is closed. An editor can open it again.", field="id")
         if row.author_id != me.id and not (editors and me.may("editor")):
@@ -245,7 +245,7 @@ class Ratings:
 
     def _visible(self, connection: Connection, me: PersonRow, id: str) -> Row[Any]:
         row = RATING.find(connection, id)
-        of = find_set(connection, me, row.set_id)
+        of = set_behind(connection, me, row.set_id, "rating", id)
         if row.rater != rater_of(me) and not sees(connection, of, me, row.place):
             raise Forbidden("This label set is blind: others' answers are shown once you have given your own for the unit.", field="id")
         return row

@@ -33,6 +33,15 @@ def find_set(connection: Connection, me: PersonRow, id: str, *, lock: bool = Fal
     return row
 
 
+def set_behind(connection: Connection, me: PersonRow, set_id: str, what: str, id: str) -> Row[Any]:
+    """The set that a rating, a decision or a batch belongs to. Of another workspace's it is said that there is no such thing, as of an
+    id of nothing: not that there is none of a set that the asker has never named."""
+    try:
+        return find_set(connection, me, set_id)
+    except NotFound:
+        raise NotFound(f"There is no {what} '{id[:64]}'.", field="id") from None
+
+
 def place_of(connection: Connection, set_id: str, layer: str, unit: int, *, lock: bool = False) -> int:
     """Number of a unit within a set; with ``lock``, nobody else writes about it before this transaction ends."""
     query = select(t.label_unit.c.place).where(t.label_unit.c.set_id == set_id, t.label_unit.c.layer == layer, t.label_unit.c.unit == unit)

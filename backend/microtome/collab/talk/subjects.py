@@ -11,7 +11,7 @@ from microtome.collab.access import audience, seen_by
 from microtome.collab.annotations import ANNOTATION
 from microtome.collab.findings.findings import FINDING
 from microtome.collab.labels.ratings import RATING
-from microtome.collab.labels.sets import find_set
+from microtome.collab.labels.sets import find_set, set_behind
 from microtome.collab.labels.visible import rater_of, seers, sees
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Revised, Shape
@@ -34,7 +34,7 @@ def check_subject(connection: Connection, me: PersonRow, subject: Subject, id: s
         seen_by(me, ANNOTATION.find(connection, id), "annotation", connection)
     elif subject == "rating":
         row = RATING.find(connection, id)
-        of = find_set(connection, me, row.set_id)
+        of = set_behind(connection, me, row.set_id, "rating", id)
         if row.rater != rater_of(me) and not sees(connection, of, me, row.place):
             raise NotFound(f"There is no rating '{id[:64]}' that you may see.", field="subject_id")
     elif subject == "finding":

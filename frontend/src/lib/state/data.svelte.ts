@@ -24,6 +24,10 @@ class Data {
   annotated = $state(0);
   /** Grows when a label set or an answer changed somewhere. */
   labelled = $state(0);
+  /** Grows when a hypothesis or a study changed somewhere. */
+  tested = $state(0);
+  /** Grows when a finding or its check changed somewhere. */
+  found = $state(0);
   /** Grows when somebody said something, and when I was told of something. */
   talked = $state(0);
   /** Grows when somebody let me see something, or does not any more. */
@@ -63,7 +67,8 @@ class Data {
   /** Model and probe as the routes want them; null until both are known. */
   get at(): api.At | null {
     const { model, probe } = view.state;
-    return model && probe ? { model, probe, ...(view.share ? { share: view.share } : {}) } : null;
+    // Who this is comes first: the token that a query by POST carries comes with it.
+    return this.session.data && model && probe ? { model, probe, ...(view.share ? { share: view.share } : {}) } : null;
   }
   /** Somebody is known to the server, or a frozen view is looked at: only then there is anything to read. */
   get inside(): boolean {
@@ -198,6 +203,14 @@ class Data {
       live.on(kind, () => {
         this.labelled += 1;
       });
+    for (const kind of ["hypothesis", "study"] as const)
+      live.on(kind, () => {
+        this.tested += 1;
+      });
+    for (const kind of ["finding", "finding-check"] as const)
+      live.on(kind, () => {
+        this.found += 1;
+      });
     for (const kind of ["comment", "vote"] as const)
       live.on(kind, () => {
         this.talked += 1;
@@ -231,6 +244,8 @@ class Data {
       this.annotated += 1;
       this.labelled += 1;
       this.talked += 1;
+      this.tested += 1;
+      this.found += 1;
       this.notified += 1;
     });
   }
