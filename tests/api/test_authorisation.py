@@ -55,6 +55,8 @@ annotator  PUT /permits
 viewer     GET /hypotheses  GET /hypotheses/{id}  GET /hypotheses/{id}/history  GET /hypotheses/numbers  GET /hypotheses/export
 annotator  POST /hypotheses  PATCH /hypotheses/{id}  DELETE /hypotheses/{id}  POST /hypotheses/{id}/restore  POST /hypotheses/{id}/start
 anyone     GET /findings  GET /findings/{id}  GET /findings/{id}/history  GET /findings/{id}/checks
+anyone     GET /findings/{id}/export  GET /findings/{id}/figures/{number}  GET /findings/{id}/preview
+editor     POST /findings/import
 annotator  POST /findings  PATCH /findings/{id}  DELETE /findings/{id}  POST /findings/{id}/restore  POST /findings/{id}/check
 viewer     GET /studies  GET /studies/{id}  GET /studies/{id}/history  GET /studies/{id}/answers  GET /studies/{id}/results
 annotator  POST /studies/{id}/next  POST /studies/{id}/answers  GET /studies/{id}/tasks/{place}/pictures/{number}

@@ -137,9 +137,8 @@ def test_it_is_checked_and_says_what_has_changed(client: Any, engine_of: Any, tm
     check = send(client, "POST", f"{path}/check", 202)
     assert check["outcome"]["state"] == "unchanged"
     assert check["outcome"]["results"][0]["identical"]
-    assert check["outcome"]["numbers"] == [
-        {"place": 0, "then": made["evidence"][0]["value"], "now": made["evidence"][0]["value"], "low": None, "high": None, "agrees": True, "why": ""}
-    ]  # fmt: skip
+    same = {"then": made["evidence"][0]["value"], "now": made["evidence"][0]["value"]}
+    assert check["outcome"]["numbers"] == [{"place": 0, **same, "low": None, "high": None, "agrees": True, "why": ""}]
     assert send(client, "GET", path, 200)["status"]["state"] == "verified"
 
     honest, factor = fakes.layer_results, 1.01
@@ -239,3 +238,27 @@ def test_who_reads_what(team_app: Any) -> None:
     assert nobody.api("GET", f"/results/{key}", headers=finding).status_code == 401
     assert nobody.api("GET", f"/results/{key}", headers=behind).status_code == 401, "a link ends with the visibility of its finding"
     assert nobody.api("GET", path).status_code == 404
+
+
+def test_a_link_to_it_is_shown_with_title_and_picture(settings: Any, ready: Any, tmp_path: Any) -> None:
+    from fastapi.testclient import TestClient
+
+    from microtome.api.app import create_app
+
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "index.html").write_text("<html><head></head><body>app</body></html>")
+    key = key_of(ready)
+    app = create_app(settings.model_copy(update={"static_dir": tmp_path / "static"}), engine=ready)
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        body = new(key, title='Skies "><script>alert(1)</script>', visibility="link")
+        made = send(client, "POST", "/findings", 201, json=body)
+        page = client.get(f"/findings/{made['id']}")
+        assert f'content="http://127.0.0.1:8000/api/v1/findings/{made["id"]}/preview"' in page.text
+        assert "&quot;&gt;&lt;script&gt;" in page.text
+        assert "<script>alert" not in page.text
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        framed = client.get(f"/embed/findings/{made['id']}")
+        assert "frame-ancestors *" in framed.headers["content-security-policy"]
+        assert "x-frame-options" not in framed.headers
+        send(client, "PATCH", f"/findings/{made['id']}", 200, json={"visibility": "private"}, headers={"If-Match": '"1"'})
+        assert "og:title" not in client.get(f"/findings/{made['id']}").text

@@ -80,6 +80,7 @@ RULES: dict[str, str] = {
     "put_presence": "viewer", "list_permits": "viewer", "set_permits": "annotator", "list_shares": ANYONE, "usage": SIGNED,
     # findings: whose they are, and whether they are open to everybody, is judged where they are read
     "list_findings": ANYONE, "get_finding": ANYONE, "finding_history": ANYONE, "list_checks": ANYONE, "make_finding": "annotator",
+    "export_finding": ANYONE, "export_figure": ANYONE, "finding_preview": ANYONE, "import_finding": "editor",
     "change_finding": "annotator", "delete_finding": "annotator", "restore_finding": "annotator", "check_finding": "annotator",
 }  # fmt: skip
 

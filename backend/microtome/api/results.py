@@ -147,7 +147,7 @@ def export_file(desk: Desk, key: str, name: str, format: str) -> tuple[bytes, st
         document = result.model_dump(mode="json") | {"arrays": {n: np.asarray(a) for n, a in result.arrays.items()}}
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), "application/json", f"{stem}.json"
     if format == "csv":
-        return _csv(result, name).encode(), "text/csv; charset=utf-8", f"{stem}.csv"
+        return csv_of(result, name).encode(), "text/csv; charset=utf-8", f"{stem}.csv"
     module = _figures()
     page = module.html(result) if module is not None and hasattr(module, "html") else None
     if page is None:
@@ -160,7 +160,7 @@ def safe_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _csv(result: Result, name: str) -> str:
+def csv_of(result: Result, name: str) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     if isinstance(result, UnitTable):

@@ -22,12 +22,14 @@ from microtome.core.settings import Settings
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 TOKEN_COOKIE = "microtome_token"  # noqa: S105 - a name, not a secret
 JSON_BYTES = 4 * 2**20
-UPLOADS = ("/api/v1/uploads", "/api/v1/label-sets/import")
+UPLOADS = ("/api/v1/uploads", "/api/v1/label-sets/import", "/api/v1/findings/import")
 WRITES = {"POST", "PATCH", "PUT", "DELETE"}
 CSP = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
     "connect-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+#: Pages that others may show within theirs: they read what is open to everybody, and a frame brings no session along.
+EMBED = "/embed/"
 HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
@@ -71,6 +73,9 @@ class Gate:
                 out = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     out.setdefault(name, value)
+                if scope["path"].startswith(EMBED):
+                    out["Content-Security-Policy"] = CSP.replace("frame-ancestors 'none'", "frame-ancestors *")
+                    del out["X-Frame-Options"]
                 if self.settings.secure:
                     out.setdefault("Strict-Transport-Security", "max-age=31536000")
                 if give_cookie:

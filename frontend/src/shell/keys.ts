@@ -60,6 +60,7 @@ export function bindGlobalKeys(): () => void {
     { keys: "G H", label: "Go to Home", group: "Everywhere", run: () => view.go({ name: "home" }), when: free },
     { keys: "G B", label: "Go to Browse", group: "Everywhere", run: () => view.go({ name: "browse" }), when: free },
     { keys: "G E", label: "Go to Explain", group: "Everywhere", run: () => view.go({ name: "explain" }), when: free },
+    { keys: "G F", label: "Go to Findings", group: "Everywhere", run: () => view.go({ name: "findings" }), when: free },
     { keys: "G R", label: "Go to Runs", group: "Everywhere", run: () => view.go({ name: "runs" }), when: free },
     { keys: "D", label: "Dark or light", group: "Everywhere", run: () => ui.switchTheme(), when: free },
     { keys: "A", label: "Read out the focused chart", group: "Everywhere", run: readOut, when: free },

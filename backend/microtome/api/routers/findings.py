@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+import anyio
+from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
 
 from microtome.api.deps import Cursor, DeskDep, Id, Limit, Me, Reader, SlugQuery
+from microtome.api.desk import Desk
 from microtome.api.findings import document
 from microtome.api.findings.compose import about, compose, recompose
+from microtome.api.findings.export import files, incoming
 from microtome.api.revised import Match, idempotency_key, tagged
 from microtome.api.schemas.collab import Restore
 from microtome.api.schemas.findings import ChangedFinding, Check, Checks, Finding, FindingHeads, FindingRevisions, NewFinding
 from microtome.api.shapes import number_cursor
+from microtome.collab.people import PersonRow
+from microtome.core.errors import TooLarge
 
 router = APIRouter(tags=["findings"])
 Shape = dict[str, object]
@@ -95,3 +100,50 @@ def list_checks(desk: DeskDep, me: Reader, id: Id) -> Shape:
     for check in desk.finding_checks.page(id):
         desk.verifier.settle(row, check)
     return {"items": desk.finding_checks.shapes(desk.finding_checks.page(id))}
+
+
+@router.post("/findings/import", response_model=Finding, status_code=201)
+async def import_finding(
+    desk: DeskDep, me: Me, request: Request, response: Response, file: Annotated[UploadFile, File(description="An RO-Crate.")]
+) -> Shape:
+    """A finding that was exported elsewhere as an RO-Crate. Its numbers are what the file says until they are computed again here."""
+    data = await file.read(desk.settings.upload_bytes + 1)
+    return await anyio.to_thread.run_sync(_imported, desk, me, data, idempotency_key(request), response)
+
+
+def _imported(desk: Desk, me: PersonRow, data: bytes, token: str | None, response: Response) -> Shape:
+    if len(data) > desk.settings.upload_bytes:
+        raise TooLarge(f"The file is larger than {desk.settings.upload_bytes:,} bytes.", field="file")
+    content, origin = incoming.take(desk, me, incoming.read(data), "workspace")
+    model, probe = about(content)
+    row = desk.findings.create(me, content, model=model, probe=probe, token=token, origin=origin)
+    return tagged(response, document.finding(desk, me, row))
+
+
+BINARY: dict[int | str, dict[str, Any]] = {
+    200: {"content": {media: {} for media in sorted({media for media, _ in files.FORMATS.values()})}}
+}
+
+
+@router.get("/findings/{id}/export", response_class=Response, responses=BINARY)
+def export_finding(desk: DeskDep, me: Reader, id: Id, format: files.Format = "html", revision: RevisionQuery = None) -> Response:
+    """A page that opens without a server, a notebook that computes it again, an RO-Crate, JSON, BibTeX or a CITATION file."""
+    row = desk.findings.get(me, id)
+    return files.answer(desk, document.finding(desk, me, row, revision), format)
+
+
+@router.get("/findings/{id}/figures/{number}", response_class=Response, responses=BINARY)
+def export_figure(
+    desk: DeskDep, me: Reader, id: Id, number: Annotated[int, Path(ge=1, le=12)], format: files.FigureFormat = "svg",
+    revision: RevisionQuery = None,
+) -> Response:  # fmt: skip
+    """A figure with its caption as SVG, PDF or PNG, or its data as CSV."""
+    row = desk.findings.get(me, id)
+    return files.figure(desk, document.finding(desk, me, row, revision), number, format)
+
+
+@router.get("/findings/{id}/preview", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+def finding_preview(desk: DeskDep, me: Reader, id: Id) -> Response:
+    """A picture for where a link to the finding is shown: title, claim, first figure."""
+    row = desk.findings.get(me, id)
+    return files.preview(desk, document.finding(desk, me, row))

@@ -2439,7 +2439,7 @@ export interface paths {
         };
         /**
          * Task Picture
-         * @description A picture of a task that was shown to me, drawn here, so that its address says nothing of what it shows.
+         * @description A picture of a task that was shown to me, drawn here, so that its address says nothing of what it shows; another for others.
          */
         get: operations["task_picture"];
         put?: never;
@@ -2638,6 +2638,86 @@ export interface paths {
          * @description Checks, newest first.
          */
         get: operations["list_checks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import Finding
+         * @description A finding that was exported elsewhere as an RO-Crate. Its numbers are what the file says until they are computed again here.
+         */
+        post: operations["import_finding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Finding
+         * @description A page that opens without a server, a notebook that computes it again, an RO-Crate, JSON, BibTeX or a CITATION file.
+         */
+        get: operations["export_finding"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/{id}/figures/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Figure
+         * @description A figure with its caption as SVG, PDF or PNG, or its data as CSV.
+         */
+        get: operations["export_figure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/findings/{id}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Finding Preview
+         * @description A picture for where a link to the finding is shown: title, claim, first figure.
+         */
+        get: operations["finding_preview"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3068,14 +3148,19 @@ export interface components {
              */
             kind: "better-model";
             /** Pairs */
-            pairs: [
-                string,
-                string
-            ][];
+            pairs: string[][];
             /** Probe */
             probe: string;
             /** Conditions */
             conditions: components["schemas"]["MapCondition"][];
+        };
+        /** Body_import_finding */
+        Body_import_finding: {
+            /**
+             * File
+             * @description An RO-Crate.
+             */
+            file: string;
         };
         /** Body_import_labels */
         Body_import_labels: {
@@ -12564,6 +12649,159 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Checks"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_finding: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["Body_import_finding"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finding"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_finding: {
+        parameters: {
+            query?: {
+                format?: "html" | "ipynb" | "crate" | "json" | "bibtex" | "cff";
+                /** @description The newest if left out. */
+                revision?: number | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "application/pdf": unknown;
+                    "application/x-bibtex; charset=utf-8": unknown;
+                    "application/x-ipynb+json": unknown;
+                    "application/yaml": unknown;
+                    "application/zip": unknown;
+                    "image/png": unknown;
+                    "image/svg+xml": unknown;
+                    "text/csv; charset=utf-8": unknown;
+                    "text/html; charset=utf-8": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_figure: {
+        parameters: {
+            query?: {
+                format?: "svg" | "pdf" | "png" | "csv";
+                /** @description The newest if left out. */
+                revision?: number | null;
+            };
+            header?: never;
+            path: {
+                id: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                    "application/pdf": unknown;
+                    "application/x-bibtex; charset=utf-8": unknown;
+                    "application/x-ipynb+json": unknown;
+                    "application/yaml": unknown;
+                    "application/zip": unknown;
+                    "image/png": unknown;
+                    "image/svg+xml": unknown;
+                    "text/csv; charset=utf-8": unknown;
+                    "text/html; charset=utf-8": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finding_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": unknown;
                 };
             };
             /** @description A problem document (RFC 9457). */

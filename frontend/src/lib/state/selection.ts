@@ -51,6 +51,10 @@ export type Route =
   | { name: "home" | "browse" | "explain" | "runs" | "labels" }
   | { name: "sign-in" | "join" | "account" | "team" }
   | { name: "label-set"; id: string }
+  | { name: "findings" | "hypotheses" | "studies" }
+  | { name: "study" | "take"; id: string }
+  | { name: "embed"; id: string }
+  | { name: "finding"; id: string; revision?: number }
   | { name: "unit"; model: string; layer: string; unit: number }
   | { name: "result"; key: string }
   | { name: "shared"; id: string }

@@ -91,9 +91,34 @@ export function paramsSelection(q: URLSearchParams): Selection {
   };
 }
 
-const PLAIN = ["browse", "explain", "runs", "labels", "sign-in", "join", "account", "team"] as const;
+const PLAIN = [
+  "browse",
+  "explain",
+  "runs",
+  "labels",
+  "findings",
+  "hypotheses",
+  "studies",
+  "sign-in",
+  "join",
+  "account",
+  "team",
+] as const;
 /** Screens about people rather than about a model; their addresses hold nothing else. */
-const PEOPLE = new Set<Route["name"]>(["sign-in", "join", "account", "team", "label-set"]);
+const PEOPLE = new Set<Route["name"]>([
+  "findings",
+  "finding",
+  "embed",
+  "hypotheses",
+  "studies",
+  "study",
+  "take",
+  "sign-in",
+  "join",
+  "account",
+  "team",
+  "label-set",
+]);
 
 export function pathOf(route: Route): string {
   switch (route.name) {
@@ -105,6 +130,14 @@ export function pathOf(route: Route): string {
       return `/results/${encodeURIComponent(route.key)}`;
     case "label-set":
       return `/labels/${encodeURIComponent(route.id)}`;
+    case "finding":
+      return `/findings/${encodeURIComponent(route.id)}` + (route.revision ? `/${route.revision}` : "");
+    case "study":
+      return `/studies/${encodeURIComponent(route.id)}`;
+    case "take":
+      return `/studies/${encodeURIComponent(route.id)}/take`;
+    case "embed":
+      return `/embed/findings/${encodeURIComponent(route.id)}`;
     case "shared":
       return `/s/${encodeURIComponent(route.id)}`;
     case "unknown":
@@ -128,6 +161,12 @@ export function routeOf(path: string): Route {
   const plain = PLAIN.find((p) => p === head);
   if (plain && !rest.length) return { name: plain };
   if (head === "labels" && rest.length === 1) return { name: "label-set", id: rest[0] };
+  if (head === "studies" && rest.length === 1) return { name: "study", id: rest[0] };
+  if (head === "studies" && rest.length === 2 && rest[1] === "take") return { name: "take", id: rest[0] };
+  if (head === "embed" && rest[0] === "findings" && rest.length === 2) return { name: "embed", id: rest[1] };
+  if (head === "findings" && rest.length === 1) return { name: "finding", id: rest[0] };
+  if (head === "findings" && rest.length === 2 && /^[1-9]\d{0,8}$/.test(rest[1]))
+    return { name: "finding", id: rest[0], revision: Number(rest[1]) };
   if (head === "results" && rest.length === 1) return { name: "result", key: rest[0] };
   if (head === "s" && rest.length === 1) return { name: "shared", id: rest[0] };
   if (head === "unit" && rest.length === 3 && /^\d+$/.test(rest[2]))

@@ -1,0 +1,52 @@
+"""Markdown and maths as HTML and MathML that need no script; what people write as HTML is shown as text."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import lru_cache
+from typing import Any
+
+from latex2mathml.converter import convert
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+#: Attributes and elements of MathML that a formula may have.
+SHAPES = frozenset({
+    "xmlns", "display", "mathvariant", "stretchy", "fence", "form", "separator", "accent", "accentunder", "columnalign", "rowspacing",
+    "columnspacing", "columnlines", "rowlines", "linethickness", "displaystyle", "scriptlevel", "largeop", "movablelimits", "minsize",
+    "maxsize", "width", "lspace", "rspace", "notation",
+})  # fmt: skip
+ELEMENTS = frozenset({
+    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt", "mroot", "msub", "msup", "msubsup", "munder", "mover",
+    "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom", "menclose", "mmultiscripts", "mprescripts", "none", "ms",
+})  # fmt: skip
+
+
+def to_html(text: str) -> str:
+    return str(_reader().render(text))
+
+
+@lru_cache
+def _reader() -> MarkdownIt:
+    reader = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")
+    reader.use(dollarmath_plugin, allow_space=False, allow_digits=False, renderer=_maths)
+    # the title of the finding is the first heading of the page
+    reader.add_render_rule("heading_open", lambda self, tokens, place, options, env: f"<h{_level(tokens[place])}>")
+    reader.add_render_rule("heading_close", lambda self, tokens, place, options, env: f"</h{_level(tokens[place])}>\n")
+    return reader
+
+
+def _level(token: Any) -> int:
+    return min(6, int(token.tag[1:]) + 1)
+
+
+def _maths(tex: str, options: dict[str, Any]) -> str:
+    """MathML, which browsers draw themselves; what cannot be read stays as it was written."""
+    try:
+        made = convert(tex, display="block" if options.get("display_mode") else "inline")
+    except Exception:  # the converter raises what it likes on input it does not know
+        return f"<code>{html.escape(tex)}</code>"
+    # \\href makes links to anywhere and \\class or \\style reach into the page: only what shapes a formula stays
+    made = re.sub(r"""\s([\w:-]+)=("[^"]*"|'[^']*')""", lambda found: found[0] if found[1] in SHAPES else "", made)
+    return made if set(re.findall(r"</?([\w:-]+)", made)) <= ELEMENTS else f"<code>{html.escape(tex)}</code>"

@@ -1,0 +1,91 @@
+"""A figure of one or several panels with its caption, as SVG, PDF or PNG."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from microtome.results.kinds import Curves, Distribution, ImageMap, MapSet, Matrix, Result, Scatter, Scorecard, Tree, UnitTable
+from microtome.results.printed import charts
+from microtome.results.printed import images as pictures
+from microtome.results.printed.style import QUIET, RC
+
+Format = Literal["svg", "pdf", "png"]
+MEDIA: dict[Format, str] = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
+WIDTH, HEIGHT = 3.5, 3.1  # inches of one panel
+CHARTS: dict[type[Result], Any] = {
+    Scorecard: charts.scorecard, Curves: charts.curves, Matrix: charts.matrix, Scatter: charts.scatter,
+    Distribution: charts.distribution, UnitTable: charts.unit_table, Tree: charts.tree,
+}  # fmt: skip
+
+
+def nothing(_: int) -> None:
+    """No image can be had."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What one panel shows: a result, or the exemplars of a unit.
+
+    Attributes:
+        picture: the image that an ImageMap lies over.
+        images: images of the probe set.
+        exemplars: their numbers, native maps (float32 [n, h, w]) and threshold.
+    """
+
+    title: str
+    result: Result | None = None
+    picture: pictures.Picture | None = None
+    images: pictures.Images = nothing
+    exemplars: list[int] = field(default_factory=list)
+    maps: npt.NDArray[np.float32] | None = None
+    threshold: float | None = None
+
+
+def printed(panels: Sequence[Panel], caption: str, format: Format, *, author: str = "Microtome") -> bytes:
+    """The figure. The same content gives the same bytes (no dates, no random ids).
+
+    Args:
+        caption: plain text under the panels; with the hashes that say what they were made from.
+    """
+    columns = min(3, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    width = max(WIDTH * columns, 5.0)
+    with mpl.rc_context(RC):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width, HEIGHT * rows), layout="constrained")
+        subs = np.atleast_1d(figure.subfigures(rows, columns, squeeze=False)).ravel()
+        notes = [_draw(panel, sub) for panel, sub in zip(panels, subs, strict=False)]
+        lines = [line for part in [*caption.split("\n"), *notes] if part for line in textwrap.wrap(part, int(width * 21))]
+        foot = 0.14 * len(lines) + 0.12
+        figure.set_size_inches(width, HEIGHT * rows + foot)
+        share = foot / (HEIGHT * rows + foot)
+        figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))  # type: ignore[union-attr, call-arg]
+        figure.text(0.02, 0.01, "\n".join(lines), va="bottom", fontsize=7, color=QUIET, linespacing=1.35)
+        out = io.BytesIO()
+        dateless: dict[str, Any] = {"svg": {"Date": None, "Creator": author}, "pdf": {"CreationDate": None, "Creator": author}, "png": {}}
+        figure.savefig(out, format=format, dpi=200, metadata=dateless[format])
+    return out.getvalue()
+
+
+def _draw(panel: Panel, sub: Any) -> str:
+    sub.suptitle(textwrap.shorten(panel.title, 60, placeholder="…"), fontsize=8.5, x=0.03, ha="left", fontweight="bold")
+    result = panel.result
+    if result is None:
+        return pictures.exemplars(panel.exemplars, panel.maps, panel.threshold, panel.images, sub)
+    if isinstance(result, ImageMap):
+        return pictures.image_map(result, sub, panel.picture)
+    if isinstance(result, MapSet):
+        return pictures.map_set(result, panel.images, sub)
+    draw = CHARTS.get(type(result))
+    if draw is None:
+        return charts.text(sub, f"A {result.kind} is not drawn on paper; the data hold it.")
+    return str(draw(result, sub))
