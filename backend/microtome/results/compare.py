@@ -22,7 +22,8 @@ def compared(then: Mapping[str, Result], now: Mapping[str, Result], references: 
 
     ``differences`` (Scorecard): for each array ``item.array`` the relative difference ||now - then|| / ||then|| (Euclidean; of integers
     and flags the share of entries that are not equal), no value where shapes or missing entries differ; ``identical`` says whether all
-    arrays are equal bit for bit and all documents too. ``numbers`` (Scorecard): what each reference, by its place, measures now.
+    arrays are equal bit for bit and all documents too, but for facts about the computing (bytes, seconds). ``numbers`` (Scorecard): what
+    each reference, by its place, measures now.
 
     Args:
         then: what is stored. now: what was computed again.
@@ -40,8 +41,9 @@ def compared(then: Mapping[str, Result], now: Mapping[str, Result], references: 
     changed = [f"{item}{path}" for item in both for path in _changes(then[item].model_dump(mode="json"), now[item].model_dump(mode="json"))]
     changed += [f"{item} is missing in one of them" for item in sorted(then.keys() ^ now.keys())]
     worst = max((s.value for s in scores if s.value is not None), default=0.0)
+    alike = identical and all(".facts." in path for path in changed)
     facts: dict[str, Any] = {
-        "identical": identical and not changed, "largest": worst, "not comparable": sum(s.value is None for s in scores),
+        "identical": alike, "largest": worst, "not comparable": sum(s.value is None for s in scores),
         "documents differ at": "; ".join(changed[:NAMED]) + (f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""),
     }  # fmt: skip
     scores.sort(key=lambda s: s.name)

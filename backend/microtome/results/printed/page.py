@@ -64,7 +64,7 @@ def printed(panels: Sequence[Panel], caption: str, format: Format, *, author: st
         figure = Figure(figsize=(width, HEIGHT * rows), layout="constrained")
         subs = np.atleast_1d(figure.subfigures(rows, columns, squeeze=False)).ravel()
         notes = [_draw(panel, sub) for panel, sub in zip(panels, subs, strict=False)]
-        lines = [line for part in [*caption.split("\n"), *notes] if part for line in textwrap.wrap(part, int(width * 21))]
+        lines = [line for part in [*caption.split("\n"), *notes] if part for line in textwrap.wrap(part, int(width * 18))]
         foot = 0.14 * len(lines) + 0.12
         figure.set_size_inches(width, HEIGHT * rows + foot)
         share = foot / (HEIGHT * rows + foot)
@@ -77,7 +77,7 @@ def printed(panels: Sequence[Panel], caption: str, format: Format, *, author: st
 
 
 def _draw(panel: Panel, sub: Any) -> str:
-    sub.suptitle(textwrap.shorten(panel.title, 60, placeholder="…"), fontsize=8.5, x=0.03, ha="left", fontweight="bold")
+    sub.suptitle("\n".join(textwrap.wrap(panel.title, 44)[:2]), fontsize=8.5, x=0.03, ha="left", fontweight="bold")
     result = panel.result
     if result is None:
         return pictures.exemplars(panel.exemplars, panel.maps, panel.threshold, panel.images, sub)

@@ -24,7 +24,7 @@ export function scoresOf(set: ResultSet, result: Result, group: Evidence["group"
   return scores.map((s, i) => ({
     row: {
       group,
-      test: `${result.document.title || set.method}: ${s.group && s.group !== "all" ? `${s.group}, ` : ""}${s.name}`.slice(
+      test: `${result.document.title || set.method}: ${s.group && s.group !== "all" && s.group !== "total" ? `${s.group}, ` : ""}${s.name}`.slice(
         0,
         300,
       ),

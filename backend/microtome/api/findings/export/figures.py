@@ -83,10 +83,9 @@ def _maps(result: ImageMap) -> str:
 def _panel(desk: Desk, Panel: Any, figure: Mapping[str, Any], panel: Mapping[str, Any]) -> Any:
     if panel["kind"] == "exemplars":
         rows, maps, threshold = _exemplars(desk, figure, panel)
-        return Panel(
-            f"Top exemplars of {panel['layer']} / {panel['unit']}", exemplars=[example for example, _ in rows], maps=maps,
-            threshold=threshold, images=_images(desk, figure["state"].get("probe"), figure["state"].get("model")),
-        )  # fmt: skip
+        title = f"Top exemplars of {_label(desk, figure, panel['layer'])} / {panel['unit']}"
+        images = _images(desk, figure["state"].get("probe"), figure["state"].get("model"))
+        return Panel(title, exemplars=[example for example, _ in rows], maps=maps, threshold=threshold, images=images)
     row = desk.engine.results.item(panel["key"], panel["item"])
     head, result = desk.engine.results.head(panel["key"]), desk.engine.results.result_of(row)
     picture = _example(desk, str(head.subjects["example"]), head.subjects.get("model")) if "example" in head.subjects else None
@@ -106,6 +105,12 @@ def _exemplars(desk: Desk, figure: Mapping[str, Any], panel: Mapping[str, Any]) 
     slots = [slot for slot, band in enumerate(gallery.bands) if band == "top" and example[slot] >= 0][:TOP]
     maps = np.asarray(gallery.arrays["maps"][unit][slots]) if "maps" in gallery.arrays else None
     return [(int(example[slot]), float(activation[slot])) for slot in slots], maps, _threshold(results.get("activation"), unit, figure)
+
+
+def _label(desk: Desk, figure: Mapping[str, Any], layer: str) -> str:
+    """The short name of a layer."""
+    layers = desk.shares.get(figure["share"]).frozen["atlas"]["layers"]
+    return next((str(la["label"]) for la in layers if la["name"] == layer and la["label"]), layer)
 
 
 def _threshold(activation: Any, unit: int, figure: Mapping[str, Any]) -> float | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from microtome import __version__
 from microtome.api.desk import Desk
 from microtome.api.findings.export.figures import draw, made_from
-from microtome.api.findings.export.prose import to_html
+from microtome.api.findings.export.prose import inline, to_html
 from microtome.api.findings.export.strips import between, by_chance, number, scale, strip
 from microtome.core.errors import MicrotomeError
 
@@ -66,7 +67,7 @@ def _state(finding: Mapping[str, Any]) -> str:
 
 def _figure(desk: Desk, finding: Mapping[str, Any], number: int) -> str:
     caption = finding["figures"][number - 1]["caption"]
-    text = f"<b>Figure {number}.</b> {to_html(caption)}"
+    text = f"<b>Figure {number}.</b> {inline(caption)}"
     if not finding["figures"][number - 1]["panels"]:
         return f"<figure><figcaption>{text} This view opens in the workbench only.</figcaption></figure>"
     try:
@@ -104,6 +105,13 @@ def _evidence(finding: Mapping[str, Any]) -> str:
     )
 
 
+def _short(value: Any) -> str:
+    """A subject in a few words."""
+    if isinstance(value, str | int):
+        return str(value)
+    return f"({len(value)})" if isinstance(value, list) and len(value) > 3 else json.dumps(value)
+
+
 def _provenance(finding: Mapping[str, Any]) -> str:
     parts = [f'<h2>Provenance</h2><p class="meta">{html.escape(made_from(finding))}</p>']
     for made in finding["provenance"]:
@@ -111,7 +119,8 @@ def _provenance(finding: Mapping[str, Any]) -> str:
         software = ", ".join(f"{k} {v}" for k, v in made["software"].items())
         entries = {
             "Method": f"{made['title']}, {made['method']} {made['version']}{', ' + made['part'] if made['part'] else ''}",
-            "Result": made["key"], "Weights": made["model_hash"], "Data": made["probe_hash"], "Subjects": made["subjects"],
+            "Result": made["key"], "Weights": made["model_hash"], "Data": made["probe_hash"],
+            "Subjects": ", ".join(f"{role} {_short(value)}" for role, value in made["subjects"].items()),
             "Parameters": params, "Seed": made["seed"], "Ran on": f"{made['device']}, {made['seconds']:.1f} s, {made['created'][:10]}",
             "Software": software,
         }  # fmt: skip

@@ -25,9 +25,9 @@ def picture(desk: Desk, finding: Mapping[str, Any]) -> bytes:
     with mpl.rc_context(style.RC):
         figure = figures.Figure(figsize=(WIDTH / 200, HEIGHT / 200), dpi=200)
         figure.text(0.045, 0.9, f"Microtome finding {finding['number']}", fontsize=6, color=style.QUIET, va="top")
-        title = textwrap.wrap(finding["title"], 44)[:3]
+        title = textwrap.wrap(finding["title"], 32)[:4]
         figure.text(0.045, 0.83, "\n".join(title), fontsize=11.5, fontweight="bold", color=style.INK, va="top", linespacing=1.2)
-        claim = textwrap.wrap(re.sub(r"[*_`#$]", "", finding["claim"]), 54)[:6]
+        claim = textwrap.wrap(re.sub(r"[*_`#$]", "", finding["claim"]), 52)[:5]
         figure.text(0.045, 0.83 - 0.105 * len(title), "\n".join(claim), fontsize=7, color=style.QUIET, va="top", linespacing=1.45)
         names = ", ".join(person["name"] for person in finding["contributors"])
         figure.text(0.045, 0.08, textwrap.shorten(names, 70, placeholder=" …"), fontsize=6, color=style.QUIET, va="bottom")
@@ -45,7 +45,7 @@ def _panel(desk: Desk, finding: Mapping[str, Any], figure: Any) -> None:
     alone = {**finding, "figures": [{**first, "caption": "", "panels": first["panels"][:1]}]}
     try:
         with Image.open(io.BytesIO(draw(desk, alone, 1, "png"))) as drawn:
-            cropped = drawn.convert("RGB").crop((0, 0, drawn.width, round(drawn.height * 0.88)))
+            cropped = drawn.convert("RGB").crop((0, round(drawn.height * 0.07), drawn.width, round(drawn.height * 0.88)))
     except MicrotomeError:  # a result that is not here: the words alone
         return
     ax = figure.add_axes((0.56, 0.1, 0.41, 0.8))

@@ -27,6 +27,11 @@ def to_html(text: str) -> str:
     return str(_reader().render(text))
 
 
+def inline(text: str) -> str:
+    """A line: no paragraphs, no headings."""
+    return str(_reader().renderInline(text))
+
+
 @lru_cache
 def _reader() -> MarkdownIt:
     reader = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"]).disable("image")

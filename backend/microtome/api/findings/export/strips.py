@@ -45,7 +45,7 @@ def number(row: Mapping[str, Any], value: float | None) -> str:
     if value is None:
         return "–"
     if "point" in row["unit"]:
-        text = f"{value:+.1f}"
+        text = f"{value:+.1f}" if round(value, 1) else "0.0"
     elif value != 0 and (abs(value) < 0.001 or abs(value) >= 1000):
         text = f"{value:.3g}"
     else:
