@@ -7,7 +7,7 @@ export const LOOK: Record<HypothesisState, { word: string; icon: IconName; cls: 
   draft: { word: "Not tested yet", icon: "note", cls: "off" },
   waiting: { word: "Being tested", icon: "clock", cls: "off" },
   supported: { word: "Supported", icon: "check", cls: "ok" },
-  refuted: { word: "Refuted", icon: "cross", cls: "bad" },
+  refuted: { word: "Refuted", icon: "cross", cls: "" },
   inconclusive: { word: "Inconclusive", icon: "minus", cls: "warn" },
   failed: { word: "Failed", icon: "alert", cls: "bad" },
 };
@@ -22,7 +22,9 @@ export function subjects(mine: Record<string, unknown>, other: Record<string, un
     if (what(value) === what(other[role])) continue;
     if (role === "units") {
       const u = value as { layer: string; indices: number[] };
-      parts.push(`${u.layer} / ${u.indices.slice(0, 4).join(", ")}${u.indices.length > 4 ? " …" : ""}`);
+      const there = other[role] as typeof u | undefined,
+        list = `${u.indices.slice(0, 4).join(", ")}${u.indices.length > 4 ? " …" : ""}`;
+      parts.push(there?.layer === u.layer ? `unit ${list}` : `${u.layer} / ${list}`);
     } else parts.push(`${role} ${what(value)}`);
   }
   return parts.join(", ");
@@ -34,8 +36,13 @@ export function params(mine: Record<string, unknown>, other: Record<string, unkn
   return names.map((n) => `${n.replaceAll("_", " ")} ${what(mine[n]) || "as usual"}`).join(", ");
 }
 export const number = (r: Reference): string =>
-  [r.group && r.group !== "total" ? r.group : "", r.name, r.row !== null ? `row ${r.row}` : "", r.column]
-    .filter((x) => x !== null && x !== "")
+  [
+    r.group && r.group !== "total" ? r.group : null,
+    r.name,
+    r.row == null ? null : `${r.item === "units" ? "unit" : "row"} ${r.row}`,
+    r.column,
+  ]
+    .filter((x) => x != null && x !== "")
     .join(", ");
 /** What tells a side from the other, in few words. */
 export function aside(h: Hypothesis, side: "test" | "control"): string {
