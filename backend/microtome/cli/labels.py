@@ -6,36 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
 
-from microtome.api.desk import Desk, open_desk
+from microtome.api.desk import Desk
+from microtome.cli.office import Workspace, open_as_admin, write_file
 from microtome.cli.output import print_json, print_table
 from microtome.cli.sources import Json
 from microtome.collab.labels.exchange.files import BYTES, Format, Style
 from microtome.collab.labels.scores import Which
 from microtome.collab.people import PersonRow
 from microtome.core.errors import InvalidInput, NotFound
-from microtome.core.settings import settings
-from microtome.engine import Engine
-from microtome.store import tables as t
-from microtome.store.blobs import insert_ignore, write_atomic
-from microtome.store.times import now
 
 labels_app = typer.Typer(help="Label sets: list, agreement, export, import.", no_args_is_help=True)
 Set = Annotated[str, typer.Argument(help="Id of the label set, or its first characters (at least six).")]
-Workspace = Annotated[str, typer.Option("--workspace", "-w", help="Id of the workspace.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Look into a blind set; that is noted in its audit log.")]
-
-
-def _open(workspace: str) -> tuple[Desk, PersonRow]:
-    """The desk, and who runs the command line: whoever may read the database, so an admin, under a name of its own."""
-    desk = open_desk(settings(), Engine(settings(), executor="none"))
-    me = PersonRow("command-line", "command line", "admin", workspace)
-    with desk.store.write() as connection:
-        if connection.execute(select(t.workspace.c.id).where(t.workspace.c.id == workspace)).first() is None:
-            raise NotFound(f"There is no workspace '{workspace}'.", field="workspace")
-        connection.execute(insert_ignore(connection, t.person), {"id": me.id, "name": me.name, "created": now()})
-    return desk, me
 
 
 def _find(desk: Desk, me: PersonRow, start: str, reveal: bool) -> dict[str, Any]:
@@ -50,7 +33,7 @@ def _find(desk: Desk, me: PersonRow, start: str, reveal: bool) -> dict[str, Any]
 @labels_app.command("list")
 def list_sets(json: Json = False, workspace: Workspace = "main") -> None:
     """Label sets with how much is done."""
-    desk, me = _open(workspace)
+    desk, me = open_as_admin(workspace)
     items = desk.label_sets.page(me, None, None, 500)["items"]
     if json:
         print_json({"items": items})
@@ -74,7 +57,7 @@ def agreement(
     workspace: Workspace = "main",
 ) -> None:
     """Agreement between people, and of machines with people."""
-    desk, me = _open(workspace)
+    desk, me = open_as_admin(workspace)
     told = desk.label_scores.agreement(me, _find(desk, me, set, reveal)["id"], answers)
     if json:
         print_json(told)
@@ -99,14 +82,10 @@ def export_set(
     workspace: Workspace = "main",
 ) -> None:
     """Write a label set with its whole history to a file; prints its path."""
-    desk, me = _open(workspace)
+    desk, me = open_as_admin(workspace)
     found = _find(desk, me, set, reveal)
     data, _ = desk.label_exchange.export(me, found["id"], format, style)
-    path = out or Path(f"labels-{found['id'][:8]}.{format}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise InvalidInput(f"'{path}' is a folder, or in none. Name a file in a folder that exists.", field="out")
-    write_atomic(path, data)
-    typer.echo(path)
+    write_file(out or Path(f"labels-{found['id'][:8]}.{format}"), data)
 
 
 @labels_app.command("import")
@@ -122,7 +101,7 @@ def import_set(
         raise InvalidInput(f"There is no file '{file}'.", field="file")
     with file.open("rb") as handle:
         data = handle.read(BYTES + 1)
-    desk, me = _open(workspace)
+    desk, me = open_as_admin(workspace)
     made = desk.label_exchange.load(me, data, name, model, None)
     if json:
         print_json(made)

@@ -14,7 +14,7 @@ import structlog
 import typer
 
 from microtome import __version__
-from microtome.cli import admin, export, imports, labels, methods, run, serve, sources
+from microtome.cli import admin, export, findings, hypotheses, imports, labels, methods, run, serve, sources
 from microtome.core.errors import InvalidInput, MicrotomeError, NotFound, RunCancelled
 
 app = typer.Typer(
@@ -33,6 +33,9 @@ app.command("run")(run.run)
 app.command("export")(export.export)
 app.command("import")(imports.import_results)
 app.add_typer(labels.labels_app, name="labels")
+app.add_typer(findings.findings_app, name="findings")
+app.add_typer(hypotheses.hypotheses_app, name="hypotheses")
+app.add_typer(hypotheses.studies_app, name="studies")
 app.add_typer(admin.app, name="admin")
 
 
