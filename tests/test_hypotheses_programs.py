@@ -61,11 +61,11 @@ def shown(ready: Any) -> tuple[Any, str]:
 
 
 def test_the_command_line(shown: Any, ready: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from microtome.cli import labels
+    from microtome.cli import office
     from microtome.cli.main import app
 
     made, study = shown
-    monkeypatch.setattr(labels, "Engine", lambda *_, **__: ready)  # the one with fakes
+    monkeypatch.setattr(office, "Engine", lambda *_, **__: ready)  # the one with fakes
 
     def run(*words: str) -> str:
         result = CliRunner().invoke(app, words)

@@ -48,7 +48,7 @@ class Turn:
             return [""] * len(self.task.content["examples"])
         if condition.method is None:
             return ["Image"]
-        return ["Image", "Left", "Right"] if "models" in self.task.content else ["Image", "What the model looked at"]
+        return ["Image", "Left", "Right"] if "models" in self.task.content else ["Image", "Explanation"]
 
 
 class Taking:
