@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from microtome.api.app import create_app
 from microtome.store import tables as t
 from tests.api.team import Browser, signed_in
+from tests.api.test_hypotheses import NEW as HYPOTHESIS
 
 NOTE = {"kind": "note", "model": "fake", "layer": "stage1", "unit": 0, "body": "x"}
 ABOUT = {"model": "fake", "probe": "fake-probe"}
@@ -30,14 +31,20 @@ def private_things(who: Browser) -> dict[str, str]:
         "annotation": who.ok("POST", "/annotations", json=NOTE | private)["id"],
         "selection": who.ok("POST", "/selections", json={"name": "s", **ABOUT, "selection": {}} | private)["id"],
         "share": who.ok("POST", "/shares", json={"state": ABOUT} | private)["id"],
+        "finding": who.ok("POST", "/findings", json={"title": "t"} | private)["id"],
+        "hypothesis": who.ok("POST", "/hypotheses", json=HYPOTHESIS | private)["id"],
     }
+
+
+def many(kind: str) -> str:
+    return "hypotheses" if kind == "hypothesis" else f"{kind}s"
 
 
 def sees(who: Browser, kind: str, id: str) -> bool:
     """Whether it is there for this person, by every way that leads to it."""
     if kind == "share":
         return bool(who.api("GET", f"/shares/{id}").status_code == 200)
-    listed = id in {item["id"] for item in who.ok("GET", f"/{kind}s")["items"]}
+    listed = id in {item["id"] for item in who.ok("GET", f"/{many(kind)}")["items"]}
     if kind == "annotation":
         ways = [who.api("GET", f"/annotations/{id}/history"), who.api("GET", "/comments", params={"subject": kind, "subject_id": id})]
         assert {answer.status_code for answer in ways} == {200 if listed else 404}
@@ -78,12 +85,12 @@ def test_a_private_thing_is_seen_by_whom_its_author_names(team_app: Any) -> None
         assert remove(ada, kind, id) // 100 == 2
         assert ada.api("PUT", "/permits", json=at | {"people": []}).status_code == 404
     lines = [x["subject"] for x in admin.ok("GET", "/audit")["items"] if x["action"] == "permit"]
-    assert len(lines) == 9
+    assert len(lines) == 15
     assert any(line.endswith("+Eve, -Ben") for line in lines)
 
 
 def remove(who: Browser, kind: str, id: str) -> int:
-    return int(who.api("DELETE", f"/{kind}s/{id}", headers={"If-Match": '"1"'}).status_code)
+    return int(who.api("DELETE", f"/{many(kind)}/{id}", headers={"If-Match": '"1"'}).status_code)
 
 
 def test_events_about_a_private_note_reach_who_sees_it(team_app: Any) -> None:
@@ -221,6 +228,8 @@ def test_runs_in_a_day(settings: Any, make_engine: Any, cheap_passwords: None) -
     assert used["frees"][:19] in refused.json()["detail"]
     assert run(ada).status_code == 200, "what is computed already is free"
     assert ada.api("POST", "/models", json={"source": "builtin:fake"}).status_code == 429
+    made = ada.ok("POST", "/hypotheses", json=HYPOTHESIS)["id"]
+    assert ada.api("POST", f"/hypotheses/{made}/start", headers={"If-Match": '"1"'}).status_code == 429
     assert run(ben, method="unit-map").is_success, "somebody else has their own"
     with engine.store.write() as connection:  # a day later
         connection.execute(update(t.run).where(t.run.c.person_id == me(ada)).values(created="2020-01-01T00:00:00.000000Z"))

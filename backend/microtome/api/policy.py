@@ -91,6 +91,8 @@ RUNS = frozenset({
     "submit", "start_hypothesis", "prepare_study", "check_finding", "upload", "add_model", "add_probe", "import_results", "change_password",
     "accept_invitation",
 })  # fmt: skip
+#: Routes that start runs which nobody but the quota bounds; those that may be answered from the store ask it themselves.
+STARTS = frozenset({"start_hypothesis", "prepare_study", "check_finding"})
 #: Routes that read although they are sent by POST.
 READS = frozenset({"estimate", "query", "aggregate", "export_units", "open_invitation"})
 
@@ -163,6 +165,8 @@ def _check(desk: Desk, request: Request, name: str, body: bytes) -> None:
     if link is not None and not who.memberships and _shown(desk, request, name, link, body):
         return
     _role(desk, request, who, ROLES[0] if level == LINK else level)
+    if name in STARTS:
+        desk.quotas.take_run(who.id)
 
 
 def _same_session(desk: Desk, request: Request) -> None:

@@ -40,6 +40,7 @@ KINDS: dict[str, Kind] = {
     "annotation": Kind(t.annotation, "annotation", lambda row: ("unit", f"{row.model}/{row.layer}/{row.unit}")),
     "selection": Kind(t.selection, "saved selection", lambda row: ("selection", row.id)),
     "finding": Kind(t.finding, "finding", lambda row: ("finding", row.id)),
+    "hypothesis": Kind(t.hypothesis, "hypothesis", lambda row: ("hypothesis", row.id)),
     "share": Kind(t.share, "share link", lambda row: ("share", row.id)),
 }
 

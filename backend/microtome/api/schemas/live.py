@@ -9,7 +9,7 @@ from pydantic import Field
 from microtome.api.schemas.common import Out, Person
 from microtome.core.selection import Strict
 
-PermitSubject = Literal["annotation", "selection", "share", "finding"]
+PermitSubject = Literal["annotation", "selection", "share", "hypothesis", "finding"]
 Named = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[^\x00]+$")]
 
 

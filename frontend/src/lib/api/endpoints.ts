@@ -167,8 +167,11 @@ export const saveSelection = (
 ) => unwrap(client.POST(`${V}/selections`, { body: { name, model, probe, selection, visibility } }));
 export const dropSelection = (id: string) =>
   unwrap(client.DELETE(`${V}/selections/{id}`, { params: { path: { id } } }));
-export const share = (state: T.ViewState, visibility: Exclude<T.Share["visibility"], "finding">, title: string | null = null) =>
-  unwrap(client.POST(`${V}/shares`, { body: { state, visibility, title } }));
+export const share = (
+  state: T.ViewState,
+  visibility: Exclude<T.Share["visibility"], "finding">,
+  title: string | null = null,
+) => unwrap(client.POST(`${V}/shares`, { body: { state, visibility, title } }));
 export const shared = (id: string, signal?: S) =>
   unwrap(client.GET(`${V}/shares/{id}`, { params: { path: { id } }, signal })) as Promise<T.SharedView>;
 export const revoke = (id: string) => unwrap(client.DELETE(`${V}/shares/{id}`, { params: { path: { id } } }));

@@ -5344,7 +5344,7 @@ export interface components {
              * Subject
              * @enum {string}
              */
-            subject: "annotation" | "selection" | "share" | "finding";
+            subject: "annotation" | "selection" | "share" | "hypothesis" | "finding";
             /** Subject Id */
             subject_id: string;
             /**
@@ -5610,7 +5610,7 @@ export interface components {
              * Subject
              * @enum {string}
              */
-            subject: "annotation" | "selection" | "share" | "finding";
+            subject: "annotation" | "selection" | "share" | "hypothesis" | "finding";
             /** Subject Id */
             subject_id: string;
             /** Visibility */
@@ -11387,7 +11387,7 @@ export interface operations {
     list_permits: {
         parameters: {
             query: {
-                subject: "annotation" | "selection" | "share" | "finding";
+                subject: "annotation" | "selection" | "share" | "hypothesis" | "finding";
                 subject_id: string;
             };
             header?: never;

@@ -20,7 +20,9 @@ type Toast = { id: number; text: string; bad: boolean; action?: { label: string;
 
 class Ui {
   theme = $state<"light" | "dark">(document.documentElement.dataset.theme === "dark" ? "dark" : "light");
-  dialog = $state<"palette" | "shortcuts" | "share" | "model" | "probe" | "save" | "person" | "label-set" | "add-to-finding" | null>(null);
+  dialog = $state<
+    "palette" | "shortcuts" | "share" | "model" | "probe" | "save" | "person" | "label-set" | "add-to-finding" | null
+  >(null);
   full = $state<string | null>(null);
   sheet = $state(false);
   tab = $state<"layers" | "map" | "concepts" | "units" | "unit">("map");
