@@ -140,6 +140,8 @@ def test_it_is_checked_and_says_what_has_changed(client: Any, engine_of: Any, tm
     same = {"then": made["evidence"][0]["value"], "now": made["evidence"][0]["value"]}
     assert check["outcome"]["numbers"] == [{"place": 0, **same, "low": None, "high": None, "agrees": True, "why": ""}]
     assert send(client, "GET", path, 200)["status"]["state"] == "verified"
+    atlas = send(client, "GET", "/atlas?model=mine&probe=fake-probe", 200)
+    assert atlas["layers"][0]["key"] == key, "Browse draws from results, never from comparisons"
 
     honest, factor = fakes.layer_results, 1.01
 

@@ -17,6 +17,11 @@ SCREENS = {
     "explain": "/explain?m=tinyplaces-resnet&p=tinyplaces",
     "set": "/explain?m=tinyplaces-resnet&p=tinyplaces&set=gridpg",
     "runs": "/runs",
+    "labels": "/labels",
+    "findings": "/findings",
+    "new finding": "/findings/new",
+    "hypotheses": "/hypotheses",
+    "studies": "/studies",
 }
 
 
@@ -29,11 +34,21 @@ def addresses(server: Server) -> dict[str, str]:
     key = server.run("predictions", **subjects)["keys"][0]
     share = server.post("/shares", {"state": {"screen": "browse", **subjects}})
     layer = server.run("dissection", **subjects)["keys"][-1]
-    return {**SCREENS, "result": f"/results/{key}", "layer": f"/results/{layer}", "shared": f"/s/{share['id']}"}
+    evidence = [{"group": "other", "test": "IoU", "key": layer, "reference": {"item": "units", "row": 3, "column": "best_iou"}}]
+    figures = [{"caption": "x", "panels": [{"kind": "result", "key": layer, "item": "units"}]}]
+    finding = server.post("/findings", {"title": "A unit", "claim": "It is one.", "evidence": evidence, "figures": figures})
+    return {
+        **SCREENS,
+        "finding": finding["url"],
+        "embedded": f"/embed{finding['url']}",
+        "result": f"/results/{key}",
+        "layer": f"/results/{layer}",
+        "shared": f"/s/{share['id']}",
+    }
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("screen", [*SCREENS, "result", "layer", "shared"])
+@pytest.mark.parametrize("screen", [*SCREENS, "result", "layer", "shared", "finding", "embedded"])
 def test_no_serious_violation(open_page: Callable[..., Page], addresses: dict[str, str], screen: str, theme: str) -> None:
     page = open_page(addresses[screen], theme=theme)
     page.wait_for_timeout(2500)

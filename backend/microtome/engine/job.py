@@ -142,12 +142,12 @@ class Job:
             "model_hash": hashes.get("model"), "probe_hash": hashes.get("probe"), "software": software(),
             "device": self._device(), "seed": seed if isinstance(seed, int) else None,
         }  # fmt: skip
-        version, about = self.spec.version, (hashes.get("model"), hashes.get("probe"))
-        if self.check is not None:
-            version, about = "1", (None, None)  # so that nobody who looks for results of this model finds a comparison
+        version, group, about = self.spec.version, row.plan["group_key"], (hashes.get("model"), hashes.get("probe"))
+        if self.check is not None:  # nobody who looks for results of this model or question may find a comparison
+            version, group, about = "1", self.parts[part], (None, None)
         return ResultHead(
             key=self.parts[part], method=row.method, version=version, part=part, subjects=row.subjects, params=row.params,
-            group_key=row.plan["group_key"], model_hash=about[0], probe_hash=about[1],
+            group_key=group, model_hash=about[0], probe_hash=about[1],
             builds_on=[k for keys in row.plan["builds_on"].values() for k in keys.values()], provenance=provenance,
             seconds=seconds, run_id=row.id,
         )  # fmt: skip
