@@ -49,9 +49,12 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true as const,
 };
 
+/** What is written, as HTML that is not sanitised yet. */
+export const markup = (text: string, inline = false): string =>
+  (inline ? marked.parseInline(text) : marked.parse(text)) as string;
+
 export async function render(text: string, inline = false): Promise<DocumentFragment> {
-  const html = inline ? marked.parseInline(text) : marked.parse(text);
-  const fragment = DOMPurify.sanitize(html as string, ALLOWED) as unknown as DocumentFragment;
+  const fragment = DOMPurify.sanitize(markup(text, inline), ALLOWED) as unknown as DocumentFragment;
   for (const element of fragment.querySelectorAll("[class]"))
     if (!element.matches("code.tex")) element.removeAttribute("class");
   for (const link of fragment.querySelectorAll("a")) {
