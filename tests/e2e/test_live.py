@@ -179,3 +179,50 @@ def test_a_note_about_a_region(open_page: Open, server: Server) -> None:
     ada.get_by_test_id("note-save").click()
     expect(ben.locator("article.pointed")).to_contain_text("only in summer")
     expect(ben.get_by_test_id("pin")).to_have_count(1)
+
+
+def test_who_reads_a_finding_and_a_link_that_is_revoked(open_page: Open, server: Server) -> None:
+    atlas = server.http.get("/atlas", params={"model": "tinyplaces-resnet", "probe": "tinyplaces"}).raise_for_status().json()
+    layer = next(la for la in atlas["layers"] if la["computed"])
+    reference = {"item": "units", "row": 0, "column": "best_iou"}
+    view = {"model": "tinyplaces-resnet", "probe": "tinyplaces", "screen": "unit", "selected": {"layer": layer["name"], "unit": 0}}
+    figure = {"state": view, "caption": "", "panels": [{"kind": "exemplars", "layer": layer["name"], "unit": 0}]}
+    evidence = [{"group": "predictive", "test": "overlap", "key": layer["key"], "reference": reference}]
+    made = server.post("/findings", {"title": "A hunch", "visibility": "private", "evidence": evidence, "figures": [figure]})
+    ben = person(open_page, server, "Ben Short", "/runs")
+    ben.goto(server.url + made["url"])
+    expect(ben.get_by_text("that you may see").first).to_be_visible()
+    ada = open_page(made["url"])
+    ada.get_by_role("main").get_by_role("button", name="Sign in").click()
+    sign_in(ada, "ada@example.org")
+    ada.get_by_test_id("finding-more").click()
+    ada.get_by_role("button", name="Share with people").click()
+    ada.get_by_test_id("people-picker").get_by_text("Ben Short").click()
+    ada.get_by_test_id("permit-save").click()
+    ben.reload()
+    expect(ben.get_by_test_id("finding-title")).to_have_text("A hunch")
+    expect(ben.get_by_test_id("edit-finding")).to_have_count(0)
+
+    stranger = open_page(made["url"])
+    expect(stranger.get_by_text("that you may see").first).to_be_visible()
+    ada.get_by_test_id("edit-finding").click()
+    ada.get_by_test_id("edit-visibility").select_option("link")
+    ada.get_by_test_id("save-finding").click()
+    expect(ada.get_by_test_id("finding-title")).to_be_visible()
+    stranger.reload()
+    expect(stranger.get_by_test_id("finding-title")).to_have_text("A hunch")
+    expect(stranger.get_by_test_id("figure").locator("canvas").first).to_be_visible()
+    expect(stranger.get_by_test_id("evidence")).to_contain_text("overlap")
+    expect(stranger.get_by_test_id("discussion")).to_have_count(0)
+
+    # A link to a view is taken back while somebody has it.
+    ada.goto(server.url + BROWSE)
+    ada.get_by_test_id("share-button").click()
+    expect(ada.get_by_test_id("share-link")).to_have_attribute("data-ready", "true")
+    link = ada.get_by_test_id("share-link").input_value()
+    stranger.goto(link)
+    expect(stranger.get_by_test_id("unit-row").first).to_be_visible()
+    ada.get_by_test_id("share-revoke").click()
+    expect(ada.get_by_test_id("share-dialog")).to_have_count(0)
+    stranger.goto(link)
+    expect(stranger.get_by_text("was revoked").first).to_be_visible()
