@@ -58,6 +58,8 @@ def test_the_numbers_are_those_of_the_results(client: Any, engine_of: Any) -> No
     listed = send(client, "GET", "/findings", 200)["items"]
     assert [(f["number"], f["state"], f["evidence"], f["figures"]) for f in listed] == [(1, "fresh", 1, 2)]
     assert send(client, "GET", "/findings?model=other", 200)["items"] == []
+    [hit] = [h for h in send(client, "GET", "/search?q=sees+skies", 200)["items"] if h["type"] == "finding"]
+    assert (hit["title"], hit["slug"]) == ("Unit 3 sees skies", made["id"])
     view = send(client, "GET", f"/shares/{first['share']}", 200)
     assert view["visibility"] == "finding"
     problem = send(client, "DELETE", f"/shares/{first['share']}", 409)
@@ -208,6 +210,7 @@ def test_who_reads_what(team_app: Any) -> None:
         assert reader.api("GET", path).status_code == 404
         assert reader.api("GET", f"/shares/{share}").status_code == 404
         assert reader.ok("GET", "/findings")["items"] == []
+    assert [h["type"] for h in ben.ok("GET", "/search?q=sees+skies")["items"]] == []
     assert ben.api("PATCH", path, json={"title": "mine now"}, headers={"If-Match": '"1"'}).status_code == 404
     assert ben.api("POST", f"{path}/check").status_code == 404
 

@@ -1,4 +1,4 @@
-"""The one search field: units by address, concepts, notes, models, probe sets, methods."""
+"""The one search field: units by address, concepts, notes, findings, models, probe sets, methods."""
 
 from __future__ import annotations
 
@@ -36,6 +36,8 @@ def search_all(desk: Desk, me: PersonRow, text: str, model: str | None, probe: s
     notes = [a for a in rows if holds(a["body"], f"{a['layer']}/{a['unit']}")]
     for a in notes[:EACH]:
         found.append(hit("note", a["body"][:120], f"{a['author']['name']} on {a['layer']}/{a['unit']}", a["layer"], a["unit"], a["model"]))
+    for f in [f for f in desk.findings.page(me, None, False, None, 500) if holds(f.title, f.claim, f"finding {f.seq}")][:EACH]:
+        found.append(hit("finding", f.title, f"finding {f.seq}{f', {f.model}' if f.model else ''}", slug=f.id))
     for row in desk.engine.sources.all("model"):
         if holds(row.slug, row.source, row.description["family"]):
             found.append(hit("model", row.slug, row.source, slug=row.slug))

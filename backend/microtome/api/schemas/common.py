@@ -71,7 +71,7 @@ class System(Out):
 
 
 class Hit(Out):
-    type: Literal["unit", "concept", "note", "model", "probe", "method"]
+    type: Literal["unit", "concept", "note", "finding", "model", "probe", "method"]
     title: str
     detail: str
     layer: str | None

@@ -2595,7 +2595,7 @@ export interface paths {
         };
         /**
          * Finding History
-         * @description All revisions, oldest first.
+         * @description All revisions that I may read, oldest first: what was written in private stays with those who saw it then.
          */
         get: operations["finding_history"];
         put?: never;
@@ -4287,7 +4287,7 @@ export interface components {
              * Type
              * @enum {string}
              */
-            type: "unit" | "concept" | "note" | "model" | "probe" | "method";
+            type: "unit" | "concept" | "note" | "finding" | "model" | "probe" | "method";
             /** Title */
             title: string;
             /** Detail */
