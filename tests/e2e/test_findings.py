@@ -46,7 +46,7 @@ def test_from_a_unit_to_a_verified_finding(open_page: Open) -> None:
     page.get_by_role("button", name="Open it").click()
     expect(page.get_by_test_id("finding-title")).to_have_text("Channel 38 responds to cars")
     expect(state(page)).to_have_attribute("data-state", "fresh")
-    expect(page.get_by_test_id("figure").locator("canvas")).to_have_count(9)
+    expect(page.get_by_test_id("exemplars-0").locator("canvas")).to_have_count(9)
     row = page.get_by_test_id("evidence").locator("tbody tr").first
     expect(row).to_contain_text("Predictive")
     shown = row.locator("td").nth(2).inner_text().split()[0]
