@@ -125,3 +125,40 @@ def test_the_distance_is_relative_and_says_what_has_none() -> None:
     [differences, _] = compared(then, renamed).values()
     assert differences.facts["documents differ at"] == "c.title"
     assert differences.facts["largest"] == 0.0
+
+
+def scored(value: float, low: float | None = None, high: float | None = None, name: str = "a") -> dict[str, Any]:
+    return {"s": Scorecard(title="s", scores=[Scorecard.Score(name=name, value=value, low=low, high=high)], facts={"seconds": value})}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "apart"),
+    [
+        (scored(0.5), scored(0.9), 0.8),
+        (scored(0.001, -0.1, 0.1), scored(0.002, -0.1, 0.1), 0.01),  # near zero, how far it is known is the scale
+        (scored(0.0), scored(0.1), None),
+        (scored(0.5), scored(0.5, 0.4, 0.6), None),
+        (scored(0.5), scored(0.5, name="b"), None),
+    ],
+)
+def test_scores_are_compared_although_they_are_no_arrays(then: Any, now: Any, apart: float | None) -> None:
+    [differences, _] = compared(then, now).values()
+    assert isinstance(differences, Scorecard)
+    assert {s.name: s.value for s in differences.scores} == {"s": None if apart is None else pytest.approx(apart)}
+    assert differences.facts["identical"] is False
+    assert differences.facts["not comparable"] == (apart is None)
+
+
+def test_facts_about_computing_and_large_numbers_are_no_difference() -> None:
+    then, now = scored(0.5), scored(0.5)
+    now["s"].facts["seconds"] = 9.0
+    [differences, _] = compared(then, now).values()
+    assert isinstance(differences, Scorecard)
+    assert (differences.facts["identical"], differences.scores) == (True, [])
+    large = curve([0, 0])
+    large["c"].arrays["y"] = np.array([[1e300, 1e300]])
+    twice = curve([0, 0])
+    twice["c"].arrays["y"] = np.array([[2e300, 2e300]])
+    [differences, _] = compared(large, twice).values()
+    assert isinstance(differences, Scorecard)
+    assert {s.name: s.value for s in differences.scores}["c.y"] == pytest.approx(1.0)

@@ -220,7 +220,8 @@ def _in_finding(desk: Desk, request: Request, name: str, id: str) -> bool:
         finding = desk.findings.get(None, id)
     except NotFound:
         return False
-    subjects = [made["subjects"] for made in finding.provenance.values()]
+    made, checked = desk.findings.rests_on(None, finding)
+    subjects = [entry["subjects"] for entry in made.values()]
     if not _about(request, {s.get("model") for s in subjects}, {s.get("probe") for s in subjects}):
         return False
     if name in OF_SUBJECTS:
@@ -228,7 +229,8 @@ def _in_finding(desk: Desk, request: Request, name: str, id: str) -> bool:
     if name == "upload_image":
         return f"upload:{request.path_params['sha256']}" in {s.get("example") for s in subjects}
     if name in OF_KEYS or name == "blob":
-        return _pinned(desk, t.finding_result, t.finding_result.c.finding_id == id, request.path_params)
+        mine = (t.finding_result.c.finding_id == id) & t.finding_result.c.key.in_([*made, *checked])
+        return _pinned(desk, t.finding_result, mine, request.path_params)
     return False
 
 

@@ -10,7 +10,6 @@ from sqlalchemy import Row
 
 from microtome.api.desk import Desk
 from microtome.api.findings import document
-from microtome.api.findings.compose import about
 from microtome.api.findings.export import files, incoming
 from microtome.cli.office import Workspace, open_as_admin, write_file
 from microtome.cli.output import print_json, print_table
@@ -96,9 +95,8 @@ def import_finding(
         data = handle.read(desk.settings.upload_bytes + 1)
     if len(data) > desk.settings.upload_bytes:
         raise InvalidInput(f"'{file}' is larger than {desk.settings.upload_bytes:,} bytes (MICROTOME_UPLOAD_BYTES).", field="file")
-    content, origin = incoming.take(desk, me, incoming.read(data), "workspace")
-    model, probe = about(content)
-    row = desk.findings.create(me, content, model=model, probe=probe, token=None, origin=origin)
+    content, origin = incoming.take(desk, me, incoming.read(data), "workspace", None)
+    row = desk.findings.create(me, content, token=None, origin=origin)
     if json:
         print_json(document.finding(desk, me, row))
     else:

@@ -281,7 +281,7 @@ class Engine:
             with self.store.read() as connection:
                 query = select(t.result.c.key).where(column == row.hash, t.result.c.key.not_in(pinned_keys()))
                 keys = list(connection.execute(query).scalars())
-            self.results.drop(keys)
+            self.results.drop(keys, unless_pinned=True)
         with self.store.write() as connection:
             named = t.run.c.model == row.slug if type == "model" else t.run.c.id.is_(None)
             connection.execute(update(t.run).where(named, t.run.c.state == "queued").values(state="cancelled", cancel=True, ended=now()))

@@ -52,5 +52,5 @@ def evict(store: Store, limit: int) -> int:
     for row in sorted(rows, key=order):
         if freed >= excess:
             break
-        freed += results.drop([row.key])
+        freed += results.drop([row.key], unless_pinned=True)
     return freed

@@ -17,6 +17,7 @@ from microtome.store import tables as t
 from microtome.store.blobs import BlobRef, insert_ignore
 from microtome.store.database import Store
 from microtome.store.index import drop_rows, index_rows
+from microtome.store.pins import pinned_keys
 from microtome.store.times import now
 
 MAX_DOCUMENT = 1_000_000  # bytes of JSON
@@ -157,12 +158,19 @@ class ResultRepository:
         arrays = {name: self.store.blobs.array(ref["sha256"]) for name, ref in row.arrays.items()}
         return KINDS[row.kind](**row.document, arrays=arrays)
 
-    def drop(self, keys: Iterable[str]) -> int:
-        """Remove results and the blobs that only they use. Returns the bytes freed."""
+    def drop(self, keys: Iterable[str], *, unless_pinned: bool = False) -> int:
+        """Remove results and the blobs that only they use. Returns the bytes freed.
+
+        Args:
+            unless_pinned: leave those that are pinned (``store.pins``), also if they were pinned a moment ago.
+        """
         wanted = list(keys)
         if not wanted:
             return 0
         with self.store.write(lock="blobs") as connection:
+            if unless_pinned:
+                pinned = select(t.result.c.key).where(t.result.c.key.in_(wanted), t.result.c.key.in_(pinned_keys()))
+                wanted = sorted(set(wanted) - set(connection.execute(pinned).scalars()))
             candidates = set(connection.execute(select(t.result_blob.c.sha256).where(t.result_blob.c.key.in_(wanted))).scalars())
             numbers = list(connection.execute(select(t.result.c.number).where(t.result.c.key.in_(wanted))).scalars())
             connection.execute(delete(t.result).where(t.result.c.key.in_(wanted)))

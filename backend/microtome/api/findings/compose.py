@@ -14,6 +14,7 @@ from microtome.collab.findings.findings import Content, content_of
 from microtome.collab.findings.visible import OF_FINDING
 from microtome.collab.people import PersonRow
 from microtome.core.errors import InvalidInput, MicrotomeError, NotFound
+from microtome.core.keys import content_key
 from microtome.core.viewstate import ViewState
 from microtome.results.measured import measure_in
 from microtome.store import tables as t
@@ -51,13 +52,6 @@ def recompose(desk: Desk, me: PersonRow, row: Any, body: ChangedFinding, token: 
         **{name: getattr(old, name) if value is None else value for name, value in plain.items()},
         figures=figures, evidence=evidence, provenance=_provenance(desk, _keys(figures, evidence), old.provenance),
     )  # fmt: skip
-
-
-def about(content: Content) -> tuple[str | None, str | None]:
-    """Model and probe set that a finding is listed under: those of its first result."""
-    for made in content.provenance.values():
-        return made["subjects"].get("model"), made["subjects"].get("probe")
-    return None, None
 
 
 def _keys(figures: Sequence[Any], evidence: Sequence[Any]) -> list[str]:
@@ -99,6 +93,8 @@ def _view(
     desk: Desk, me: PersonRow, figure: NewFigure, keys: list[str], token: str | None, own: frozenset[str]
 ) -> tuple[str, ViewState, list[dict[str, Any]]]:
     """Id and state of the frozen view, and what of it is computed again when the finding is checked, beside the panels."""
+    if token is not None:  # the same request again gets the same view; another one under the same key a view of its own
+        token = f"{token} {content_key(figure.model_dump(mode='json'))}"
     if figure.share is not None and figure.share in own:
         row = desk.shares.get(figure.share)
         desk.shares.pin(row.id, keys)

@@ -22,24 +22,30 @@ Shape = dict[str, Any]
 
 def finding(desk: Desk, me: PersonRow | None, row: Row[Any], revision: int | None = None) -> Shape:
     """The document of ``GET /findings/{id}``; of an old revision, the rest is as it is now."""
-    shown = desk.findings.revision_of(row, revision)
-    content = content_of(shown)
-    checks = desk.finding_checks.page(row.id)
-    for place, check in enumerate(checks):
-        if check.outcome is None and desk.verifier.settle(row, check) is not None:
-            checks[place] = desk.finding_checks.get(row.id, check.id)
-    shapes = desk.finding_checks.shapes(checks)
+    shown = desk.findings.read(me, row, revision)
+    content, shapes = content_of(shown), checks(desk, me, row)
+    # a check says nothing of what was written before or after it
+    newest = next((check for check in shapes if check["revision"] == shown.revision), None)
     contributors = desk.findings.contributors([row.id])[row.id]
     names = ("title", "claim", "body", "visibility", "tolerance")
     out = {name: getattr(content, name) for name in names} | {
         "id": row.id, "number": row.seq, "url": f"/findings/{row.id}", "model": row.model, "probe": row.probe,
         "figures": [figure for f in content.figures if (figure := _figure(desk, f)) is not None],
         "evidence": content.evidence, "provenance": provenance(desk, content), "checks": shapes,
-        "status": status(desk, row, content, shapes[0] if shapes else None, look=True), "contributors": contributors,
+        "status": status(desk, row, content, newest, look=True), "contributors": contributors,
         "content_hash": content_hash(content), "origin": row.origin, "shown": shown.revision,
     }  # fmt: skip
     out |= desk.findings.authorships([row])[0]
     return out | {"citation": citation(out, desk.settings.public_url)}
+
+
+def checks(desk: Desk, me: PersonRow | None, row: Row[Any]) -> list[Shape]:
+    """Checks of the revisions that ``me`` may read, newest first; those whose runs have ended are settled before."""
+    found = desk.finding_checks.page(row.id, desk.findings.revisions(me, row))
+    for place, check in enumerate(found):
+        if check.outcome is None and desk.verifier.settle(row, check) is not None:
+            found[place] = desk.finding_checks.get(row.id, check.id)
+    return desk.finding_checks.shapes(found)
 
 
 def heads(desk: Desk, rows: Sequence[Row[Any]]) -> list[Shape]:
@@ -49,7 +55,7 @@ def heads(desk: Desk, rows: Sequence[Row[Any]]) -> list[Shape]:
     out = []
     for row, written in zip(rows, desk.findings.authorships(rows), strict=True):
         check = last.get(row.id)
-        known = None if check is None else {"outcome": check.outcome, "revision": check.revision}
+        known = None if check is None or check.revision != row.revision else {"outcome": check.outcome}
         names = ("id", "title", "claim", "model", "probe", "visibility")
         out.append({name: getattr(row, name) for name in names} | {
             "number": row.seq, "url": f"/findings/{row.id}", "state": status(desk, row, content_of(row), known, look=False)["state"],
@@ -82,7 +88,7 @@ def status(desk: Desk, row: Row[Any], content: Content, check: Mapping[str, Any]
     """Whether it holds today.
 
     Args:
-        check: the newest one. look: read the files of models and probe sets again.
+        check: the newest one of this content. look: read the files of models and probe sets again.
     """
     changed = drift(desk.engine, made_of(content), look=look)
     return {"state": _state(row, changed, check), "drift": changed, "check": check}
@@ -91,7 +97,7 @@ def status(desk: Desk, row: Row[Any], content: Content, check: Mapping[str, Any]
 def _state(row: Row[Any], changed: Sequence[Mapping[str, str]], check: Mapping[str, Any] | None) -> str:
     if row.deleted:
         return "deleted"
-    if check is None or check["revision"] != row.revision:
+    if check is None:
         return "changed" if changed else "fresh"
     outcome = check["outcome"]
     if outcome is None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, File, Path, Query, Request, Response, UploadFile
 from microtome.api.deps import Cursor, DeskDep, Id, Limit, Me, Reader, SlugQuery
 from microtome.api.desk import Desk
 from microtome.api.findings import document
-from microtome.api.findings.compose import about, compose, recompose
+from microtome.api.findings.compose import compose, recompose
 from microtome.api.findings.export import files, incoming
 from microtome.api.revised import Match, idempotency_key, tagged
 from microtome.api.schemas.collab import Restore
@@ -38,9 +38,7 @@ def list_findings(
 def make_finding(desk: DeskDep, me: Me, body: NewFinding, request: Request, response: Response) -> Shape:
     """Write a finding: its views are frozen, its numbers are read from stored results, all of them are pinned."""
     token = idempotency_key(request)
-    content = compose(desk, me, body, token)
-    model, probe = about(content)
-    row = desk.findings.create(me, content, model=model, probe=probe, token=token)
+    row = desk.findings.create(me, compose(desk, me, body, token), token=token)
     return tagged(response, document.finding(desk, me, row))
 
 
@@ -57,6 +55,8 @@ def change_finding(
 ) -> Shape:
     """A new revision. Figures that are kept are named by ``share``."""
     token = idempotency_key(request)
+    # before views are frozen for it: what is refused leaves nothing behind
+    desk.findings.check_change(me, id, if_match, token)
     content = recompose(desk, me, desk.findings.get(me, id), body, token)
     row = desk.findings.change(me, id, if_match, content, token=token)
     return tagged(response, document.finding(desk, me, row))
@@ -65,7 +65,6 @@ def change_finding(
 @router.delete("/findings/{id}", response_model=Finding)
 def delete_finding(desk: DeskDep, me: Me, id: Id, request: Request, response: Response, if_match: Match = None) -> Shape:
     """Delete a finding: one more revision, which can be taken back."""
-    desk.findings.get(me, id)
     row = desk.findings.change(me, id, if_match, None, deleted=True, token=idempotency_key(request))
     return tagged(response, document.finding(desk, me, row))
 
@@ -79,7 +78,7 @@ def restore_finding(desk: DeskDep, me: Me, id: Id, body: Restore, request: Reque
 
 @router.get("/findings/{id}/history", response_model=FindingRevisions)
 def finding_history(desk: DeskDep, me: Reader, id: Id) -> Shape:
-    """All revisions, oldest first."""
+    """All revisions that I may read, oldest first: what was written in private stays with those who saw it then."""
     return {"items": document.history(desk, me, id)}
 
 
@@ -96,10 +95,7 @@ def check_finding(desk: DeskDep, me: Me, id: Id) -> Shape:
 @router.get("/findings/{id}/checks", response_model=Checks)
 def list_checks(desk: DeskDep, me: Reader, id: Id) -> Shape:
     """Checks, newest first."""
-    row = desk.findings.get(me, id)
-    for check in desk.finding_checks.page(id):
-        desk.verifier.settle(row, check)
-    return {"items": desk.finding_checks.shapes(desk.finding_checks.page(id))}
+    return {"items": document.checks(desk, me, desk.findings.get(me, id))}
 
 
 @router.post("/findings/import", response_model=Finding, status_code=201)
@@ -114,9 +110,8 @@ async def import_finding(
 def _imported(desk: Desk, me: PersonRow, data: bytes, token: str | None, response: Response) -> Shape:
     if len(data) > desk.settings.upload_bytes:
         raise TooLarge(f"The file is larger than {desk.settings.upload_bytes:,} bytes.", field="file")
-    content, origin = incoming.take(desk, me, incoming.read(data), "workspace")
-    model, probe = about(content)
-    row = desk.findings.create(me, content, model=model, probe=probe, token=token, origin=origin)
+    content, origin = incoming.take(desk, me, incoming.read(data), "workspace", token)
+    row = desk.findings.create(me, content, token=token, origin=origin)
     return tagged(response, document.finding(desk, me, row))
 
 

@@ -11,10 +11,13 @@ from sqlalchemy import Row, func, insert, select, update
 from microtome.collab.access import audience
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Shape, named
+from microtome.core.errors import Conflict
 from microtome.store import Store
 from microtome.store import tables as t
 from microtome.store.events import EventRepository, audit
 from microtome.store.times import now
+
+BUSY = "This finding is being checked already. Wait for it, or cancel its runs."
 
 
 class Checks:
@@ -28,12 +31,18 @@ class Checks:
 
         Args:
             entries: of each result: ``{key, mode, run, now, why}``, see :class:`microtome.engine.check.Again`.
+
+        Raises:
+            Conflict: it is being checked already.
         """
         id = secrets.token_hex(12)
         values = {
             "id": id, "finding_id": finding.id, "revision": finding.revision, "person_id": me.id, "at": now(), "entries": list(entries),
         }  # fmt: skip
-        with self.store.write() as connection:
+        c = t.finding_check.c
+        with self.store.write(lock=f"check {finding.id}") as connection:
+            if connection.execute(select(c.id).where(c.finding_id == finding.id, c.outcome.is_(None)).limit(1)).first() is not None:
+                raise Conflict(BUSY, field="id")
             connection.execute(insert(t.finding_check).values(**values))
             audit(connection, me.id, "check-finding", f"{finding.seq} {id}", me.workspace)
         self._tell(finding, id)
@@ -61,11 +70,12 @@ class Checks:
         with self.store.read() as connection:
             return list(connection.execute(select(t.finding_check).where(c.outcome.is_(None)).order_by(c.seq).limit(200)))
 
-    def page(self, finding_id: str, limit: int = 100) -> list[Row[Any]]:
-        """Newest first."""
+    def page(self, finding_id: str, revisions: Sequence[int], limit: int = 100) -> list[Row[Any]]:
+        """Checks of these revisions, newest first."""
         c = t.finding_check.c
+        query = select(t.finding_check).where(c.finding_id == finding_id, c.revision.in_(revisions)).order_by(c.seq.desc()).limit(limit)
         with self.store.read() as connection:
-            return list(connection.execute(select(t.finding_check).where(c.finding_id == finding_id).order_by(c.seq.desc()).limit(limit)))
+            return list(connection.execute(query))
 
     def last(self, finding_ids: Sequence[str]) -> dict[str, Row[Any]]:
         """The newest check of each."""

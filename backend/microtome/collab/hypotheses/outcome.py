@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from microtome.core.errors import InvalidInput
+from microtome.core.errors import InvalidInput, MicrotomeError
 from microtome.results.measured import Measured, Reference, measure
 from microtome.store import tables as t
 from microtome.store.results import ResultRepository
@@ -113,7 +113,7 @@ class Sides:
             key = key_of(wanted, parts.get(run.id, []))
             measured = self._measure(connection, key, wanted)
             verdict = judge(measured, row.comparison, row.threshold, row.interval)
-        except InvalidInput as error:
+        except MicrotomeError as error:
             return Side(**known, key=key, problem=error.detail)
         return Side(**known, key=key, measured=measured, verdict=verdict)
 

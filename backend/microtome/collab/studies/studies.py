@@ -6,7 +6,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import structlog
 from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from microtome.collab.labels.sets import counted
 from microtome.collab.people import PersonRow
@@ -19,6 +21,7 @@ from microtome.store import tables as t
 from microtome.store.blobs import insert_ignore
 from microtome.store.events import audit
 
+log = structlog.get_logger("microtome.studies")
 STUDY = Revised("study", t.study, t.study_revision)
 State = Literal["draft", "open", "closed"]
 
@@ -122,7 +125,7 @@ class Studies:
         with self.store.read() as connection:
             rows = list(connection.execute(query.limit(200)))
         for row in rows:
-            while (new := prepare.advance(self.engine, read_design(row.design), row.prepared, row.prepared["by"])) is not None:
+            while (new := self._next(row)) is not None:
                 new["mark"] = secrets.token_hex(8)
                 with self.store.write(lock="blobs") as connection:
                     now = connection.execute(select(s).where(s.c.id == row.id).with_for_update()).one()
@@ -135,6 +138,17 @@ class Studies:
                     self._tell(connection, row)
                 steps += 1
         return steps
+
+    def _next(self, row: Row[Any]) -> dict[str, Any] | None:
+        """See :func:`microtome.collab.studies.prepare.advance`; what goes wrong in one study keeps no other from going on."""
+        try:
+            return prepare.advance(self.engine, read_design(row.design), row.prepared, row.prepared["by"])
+        except SQLAlchemyError:  # the database is away; the next look finds the same to do
+            raise
+        except Exception as error:
+            log.warning("study", study=row.id, error=str(error)[:200])
+            why = str(error)[:200] or type(error).__name__
+            return {**row.prepared, "step": "failed", "problem": f"Its tasks could not be made: {why}"}
 
     def open(self, me: PersonRow, id: str, if_match: str | None, token: str | None = None) -> Shape:
         """Write the tasks and lock the design.

@@ -11,7 +11,7 @@ from microtome.collab.members import members
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Shape, authorship, id_for, mark_of, match, named
 from microtome.collab.talk.notifications import notify
-from microtome.collab.talk.subjects import COMMENT, Subject, check_subject, tell
+from microtome.collab.talk.subjects import COMMENT, Subject, check_subject, seers, tell
 from microtome.core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from microtome.store import Store
 from microtome.store import tables as t
@@ -43,10 +43,19 @@ class Comments:
             values = {"workspace_id": me.workspace, "subject": subject, "subject_id": subject_id, "parent_id": root, "body": text}
             row = COMMENT.add(connection, me, id, values, token=mark_of(me, token))
             audit(connection, me.id, "comment", f"{subject} {subject_id}", me.workspace)
-            called = self._mentioned(connection, me, text)
+            called = self._mentioned(connection, me, text, subject, subject_id)
             notify(connection, self.events, me, called, "mention", subject, subject_id, id)
             if root is not None:
-                notify(connection, self.events, me, self._in_thread(connection, me, root) - called, "reply", subject, subject_id, id)
+                notify(
+                    connection,
+                    self.events,
+                    me,
+                    self._in_thread(connection, me, root, subject, subject_id) - called,
+                    "reply",
+                    subject,
+                    subject_id,
+                    id,
+                )
             return self._told(connection, me, row)
 
     def change(
@@ -65,7 +74,7 @@ class Comments:
             text = row.body if body is None else _checked(body)
             revised = COMMENT.revise(connection, me, row, {"body": text}, deleted, token=mark_of(me, token))
             if not deleted:
-                new = self._mentioned(connection, me, text) - _told_of(connection, [id]).get(id, set())
+                new = self._mentioned(connection, me, text, row.subject, row.subject_id) - _told_of(connection, [id]).get(id, set())
                 notify(connection, self.events, me, new, "mention", row.subject, row.subject_id, id)
             return self._told(connection, me, revised)
 
@@ -116,14 +125,15 @@ class Comments:
             raise NotFound(f"There is no comment '{parent[:64]}' on this {subject} to answer.", field="parent")
         return str(row.parent_id or row.id)
 
-    def _in_thread(self, connection: Connection, me: PersonRow, root: str) -> set[str]:
+    def _in_thread(self, connection: Connection, me: PersonRow, root: str, subject: Subject, subject_id: str) -> set[str]:
         c = t.comment
         query = select(c.c.author_id).where((c.c.id == root) | (c.c.parent_id == root), c.c.deleted.is_(False))
         present = {person.id for person in members(connection, me.workspace, team=self.team)}
-        return set(connection.execute(query).scalars()) & present
+        return _who_see(connection, me, set(connection.execute(query).scalars()) & present, subject, subject_id)
 
-    def _mentioned(self, connection: Connection, me: PersonRow, text: str) -> set[str]:
-        return mentioned(text, members(connection, me.workspace, team=self.team))
+    def _mentioned(self, connection: Connection, me: PersonRow, text: str, subject: Subject, subject_id: str) -> set[str]:
+        named = mentioned(text, members(connection, me.workspace, team=self.team))
+        return _who_see(connection, me, named, subject, subject_id)
 
     def _told(self, connection: Connection, me: PersonRow, row: Row[Any]) -> Shape:
         shape = _shapes(connection, [row])[0]
@@ -147,6 +157,12 @@ def mentioned(text: str, people: Sequence[PersonRow]) -> set[str]:
             found |= next((by_name[name] for name in whole if name in by_name), set())
         start = low.find("@", start + 1)
     return found
+
+
+def _who_see(connection: Connection, me: PersonRow, people: set[str], subject: Subject, id: str) -> set[str]:
+    """Those of ``people`` who may see what is talked about: of what is kept from somebody they are told nothing."""
+    may = seers(connection, me, subject, id)
+    return people if may is None else people & may
 
 
 def _told_of(connection: Connection, ids: Sequence[str]) -> dict[str, set[str]]:

@@ -10,9 +10,11 @@ from sqlalchemy import Connection, select
 from microtome.collab.access import audience, seen_by
 from microtome.collab.annotations import ANNOTATION
 from microtome.collab.findings.findings import FINDING
+from microtome.collab.findings.visible import inside
 from microtome.collab.labels.ratings import RATING
 from microtome.collab.labels.sets import find_set, set_behind
-from microtome.collab.labels.visible import rater_of, seers, sees
+from microtome.collab.labels.visible import rater_of, sees
+from microtome.collab.labels.visible import seers as label_seers
 from microtome.collab.people import PersonRow
 from microtome.collab.revisions import Revised, Shape
 from microtome.core.errors import InvalidInput, NotFound
@@ -38,7 +40,8 @@ def check_subject(connection: Connection, me: PersonRow, subject: Subject, id: s
         if row.rater != rater_of(me) and not sees(connection, of, me, row.place):
             raise NotFound(f"There is no rating '{id[:64]}' that you may see.", field="subject_id")
     elif subject == "finding":
-        seen_by(me, FINDING.find(connection, id), "finding", connection)
+        if not inside(connection, me, FINDING.find(connection, id)):
+            raise NotFound(f"There is no finding '{id[:64]}'.", field="subject_id")
     elif subject == "comment":
         row = COMMENT.find(connection, id)
         if row.workspace_id != me.workspace:
@@ -50,23 +53,23 @@ def check_subject(connection: Connection, me: PersonRow, subject: Subject, id: s
 
 def tell(connection: Connection, events: EventRepository, me: PersonRow, type: str, told: Shape, subject: Subject, id: str) -> None:
     """An event about something that I may see, to those of my workspace who may see it too."""
-    people = _seers(connection, me, subject, id)
+    people = seers(connection, me, subject, id)
     for person in [None] if people is None else sorted(people):
         events.add(type, told, connection, workspace=me.workspace, person=person)
 
 
-def _seers(connection: Connection, me: PersonRow, subject: Subject, id: str) -> set[str] | None:
+def seers(connection: Connection, me: PersonRow, subject: Subject, id: str) -> set[str] | None:
     """Ids of the people who :func:`check_subject` lets through; None: everybody in the workspace."""
     if subject in ("annotation", "finding"):
         told = audience(connection, (ANNOTATION if subject == "annotation" else FINDING).find(connection, id))
         return None if told == [None] else {person for person in told if person is not None}
     if subject == "rating":
         row = RATING.find(connection, id)
-        people = seers(connection, find_set(connection, me, row.set_id), row.place)
+        people = label_seers(connection, find_set(connection, me, row.set_id), row.place)
         return people if people is None or row.machine is not None else people | {row.author_id}
     if subject == "comment":
         about = COMMENT.find(connection, id)
-        return _seers(connection, me, about.subject, about.subject_id)
+        return seers(connection, me, about.subject, about.subject_id)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from microtome.results.printed.style import QUIET, RC
 
 Format = Literal["svg", "pdf", "png"]
 MEDIA: dict[Format, str] = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
+#: Characters that XML cannot hold; matplotlib writes texts into comments as they are.
+NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 WIDTH, HEIGHT = 3.5, 3.1  # inches of one panel
 CHARTS: dict[type[Result], Any] = {
     Scorecard: charts.scorecard, Curves: charts.curves, Matrix: charts.matrix, Scatter: charts.scatter,
@@ -73,7 +76,8 @@ def printed(panels: Sequence[Panel], caption: str, format: Format, *, author: st
         out = io.BytesIO()
         dateless: dict[str, Any] = {"svg": {"Date": None, "Creator": author}, "pdf": {"CreationDate": None, "Creator": author}, "png": {}}
         figure.savefig(out, format=format, dpi=200, metadata=dateless[format])
-    return out.getvalue()
+    data = out.getvalue()
+    return NO_XML.sub(b"", data) if format == "svg" else data
 
 
 def _draw(panel: Panel, sub: Any) -> str:

@@ -8,10 +8,12 @@ added again.
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from microtome.api.desk import Desk
 from microtome.api.findings.document import content_hash
@@ -66,6 +68,16 @@ class Made(Strict):
     software: dict[str, str] = Field(max_length=50)
     device: str | None = Field(max_length=100)
 
+    @field_validator("subjects")
+    @classmethod
+    def _named(cls, subjects: dict[str, Any]) -> dict[str, Any]:
+        """What is looked up by name is a name."""
+        for role, most in (("model", 64), ("probe", 64), ("example", 200)):
+            value = subjects.get(role)
+            if value is not None and not (isinstance(value, str) and 0 < len(value) <= most):
+                raise ValueError(f"the {role} of a result is a name of 1 to {most} characters")
+        return subjects
+
 
 class Drawn(Strict):
     caption: Caption
@@ -106,7 +118,7 @@ def read(data: bytes) -> File:
                 text = entry.read(LARGEST + 1)
     except KeyError:
         raise InvalidInput(f"The file has no {NAME}. Export the finding as an RO-Crate (zip) and send that.", field="file") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise InvalidInput(f"The file cannot be read as a zip file: {str(error)[:200]}.", field="file") from None
     if len(text) > LARGEST:
         raise InvalidInput(f"{NAME} is larger than {LARGEST:,} bytes.", field="file")
@@ -118,7 +130,7 @@ def read(data: bytes) -> File:
         raise InvalidInput(f"{NAME} is not what this version writes: {where}: {first['msg']}.", field="file") from None
 
 
-def take(desk: Desk, me: PersonRow, file: File, visibility: str) -> tuple[Content, dict[str, Any]]:
+def take(desk: Desk, me: PersonRow, file: File, visibility: str, token: str | None) -> tuple[Content, dict[str, Any]]:
     """The content of a finding here, and where it came from.
 
     Raises:
@@ -128,9 +140,16 @@ def take(desk: Desk, me: PersonRow, file: File, visibility: str) -> tuple[Conten
     without = [row.test for row in file.evidence if row.key not in made]
     if without:
         raise InvalidInput(f"The file does not say how '{without[0]}' was made.", field="file")
+    evidence = [row.model_dump() for row in file.evidence]
+    said = Content(
+        title=file.title, claim=file.claim, body=file.body, evidence=evidence, provenance=made, tolerance=file.tolerance,
+        figures=[{"caption": f.caption, "panels": [p.model_dump(mode="json") for p in f.panels]} for f in file.figures], visibility="",
+    )  # fmt: skip
+    if content_hash(said) != file.content_hash:
+        raise InvalidInput("The file was changed after it was exported: its sha256 is not that of what it says.", field="file")
     _rename(desk, list(made.values()))
     figures, dropped = [], 0
-    for drawn in file.figures:
+    for place, drawn in enumerate(file.figures):
         panels = [panel.model_dump(mode="json") for panel in drawn.panels if panel.kind == "result" and panel.key in made]
         dropped += len(drawn.panels) - len(panels)
         state = ViewState(screen="browse", model=_here(desk, "model", drawn.state.model), probe=_here(desk, "probe", drawn.state.probe))
@@ -144,18 +163,14 @@ def take(desk: Desk, me: PersonRow, file: File, visibility: str) -> tuple[Conten
             "runs": [],
         }
         keys = [panel["key"] for panel in panels]
-        share = desk.shares.create(me, state.model_dump(mode="json"), frozen, keys, None, OF_FINDING)
+        share = desk.shares.create(
+            me, state.model_dump(mode="json"), frozen, keys, None if token is None else f"{token} figure {place}", OF_FINDING
+        )
         figures.append({"share": share.id, "caption": drawn.caption, "panels": panels, "behind": []})
     content = Content(
-        title=file.title, claim=file.claim, body=file.body, figures=figures, evidence=[row.model_dump() for row in file.evidence],
+        title=file.title, claim=file.claim, body=file.body, figures=figures, evidence=evidence,
         provenance=made, tolerance=file.tolerance, visibility=visibility,
     )  # fmt: skip
-    said = Content(
-        title=file.title, claim=file.claim, body=file.body, evidence=content.evidence, provenance=made, tolerance=file.tolerance,
-        figures=[{"caption": f.caption, "panels": [p.model_dump(mode="json") for p in f.panels]} for f in file.figures], visibility="",
-    )  # fmt: skip
-    if content_hash(said) != file.content_hash:
-        raise InvalidInput("The file was changed after it was exported: its sha256 is not that of what it says.", field="file")
     origin = {
         "content_hash": file.content_hash, "number": file.number, "revision": file.shown, "created": file.created,
         "contributors": file.contributors, "microtome": file.microtome, "panels_left_out": dropped,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import html
-import re
 from functools import lru_cache
 from typing import Any
+from xml.etree import ElementTree
 
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+MATHML = "http://www.w3.org/1998/Math/MathML"
+LONGEST = 4000  # characters of a formula: the converter takes ever longer; as in the browser
 #: Attributes and elements of MathML that a formula may have.
 SHAPES = frozenset({
-    "xmlns", "display", "mathvariant", "stretchy", "fence", "form", "separator", "accent", "accentunder", "columnalign", "rowspacing",
+    "display", "mathvariant", "stretchy", "fence", "form", "separator", "accent", "accentunder", "columnalign", "rowspacing",
     "columnspacing", "columnlines", "rowlines", "linethickness", "displaystyle", "scriptlevel", "largeop", "movablelimits", "minsize",
     "maxsize", "width", "lspace", "rspace", "notation",
 })  # fmt: skip
@@ -48,10 +50,20 @@ def _level(token: Any) -> int:
 
 def _maths(tex: str, options: dict[str, Any]) -> str:
     """MathML, which browsers draw themselves; what cannot be read stays as it was written."""
+    written = f"<code>{html.escape(tex)}</code>"
+    if len(tex) > LONGEST:
+        return written
     try:
-        made = convert(tex, display="block" if options.get("display_mode") else "inline")
+        # the converter leaves what stands in \\text as it is: read again as XML, comments are gone and what is no XML is refused
+        made = ElementTree.fromstring(convert(tex, display="block" if options.get("display_mode") else "inline"))  # noqa: S314
     except Exception:  # the converter raises what it likes on input it does not know
-        return f"<code>{html.escape(tex)}</code>"
-    # \\href makes links to anywhere and \\class or \\style reach into the page: only what shapes a formula stays
-    made = re.sub(r"""\s([\w:-]+)=("[^"]*"|'[^']*')""", lambda found: found[0] if found[1] in SHAPES else "", made)
-    return made if set(re.findall(r"</?([\w:-]+)", made)) <= ELEMENTS else f"<code>{html.escape(tex)}</code>"
+        return written
+    for element in made.iter():
+        element.tag = element.tag.removeprefix(f"{{{MATHML}}}")
+        if element.tag not in ELEMENTS:
+            return written
+        # \\href makes links to anywhere and \\class or \\style reach into the page: only what shapes a formula stays
+        for name in set(element.keys()) - SHAPES:
+            del element.attrib[name]
+    made.set("xmlns", MATHML)
+    return ElementTree.tostring(made, encoding="unicode")
