@@ -115,14 +115,14 @@ def text_of(panel: Panel) -> str:
     """What the figure says, letters as text."""
     import matplotlib as mpl
 
-    from microtome.results.printed import page
+    from microtome.results.printed import style
 
-    before = page.RC["svg.fonttype"]
-    page.RC["svg.fonttype"] = "none"
+    before = style.RC["svg.fonttype"]
+    style.RC["svg.fonttype"] = "none"
     try:
         svg = printed([panel], "caption & <b>", "svg").decode()
     finally:
-        page.RC["svg.fonttype"] = before
+        style.RC["svg.fonttype"] = before
     assert mpl.rcParams["svg.fonttype"] != "none", "the figure leaves the settings of the process alone"
     return " ".join(re.findall(r">([^<>]+)</text>", svg))
 
@@ -152,3 +152,17 @@ def test_images_that_are_gone_are_counted() -> None:
     from matplotlib.figure import Figure
 
     assert exemplars([0, 1], None, None, lambda index: None, Figure().subfigures()) == "2 images could not be read."
+
+
+def test_figures_at_once_do_not_disturb_each_other() -> None:
+    """Requests come in threads, and settings of matplotlib belong to the process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    panel = Panel("Scores", Scorecard(title="Scores", scores=[score(i) for i in range(12)]))
+    alone = printed([panel], "x", "svg")
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(lambda _: printed([panel], "x", "svg"), range(24))) == {alone}
+    assert dict(mpl.rcParams) == before

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from microtome.results.kinds import Curves, Distribution, ImageMap, MapSet, Matrix, Result, Scatter, Scorecard, Tree, UnitTable
 from microtome.results.printed import charts
 from microtome.results.printed import images as pictures
-from microtome.results.printed.style import QUIET, RC
+from microtome.results.printed.style import QUIET, styled
 
 Format = Literal["svg", "pdf", "png"]
 MEDIA: dict[Format, str] = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
@@ -63,7 +62,7 @@ def printed(panels: Sequence[Panel], caption: str, format: Format, *, author: st
     columns = min(3, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     width = max(WIDTH * columns, 5.0)
-    with mpl.rc_context(RC):  # type: ignore[arg-type]
+    with styled():
         figure = Figure(figsize=(width, HEIGHT * rows), layout="constrained")
         subs = np.atleast_1d(figure.subfigures(rows, columns, squeeze=False)).ravel()
         notes = [_draw(panel, sub) for panel, sub in zip(panels, subs, strict=False)]

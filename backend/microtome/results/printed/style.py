@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
+import matplotlib as mpl
 from cycler import cycler
 from matplotlib.colors import LinearSegmentedColormap
 
@@ -25,4 +29,14 @@ RC: Final[dict[str, Any]] = {
     "savefig.facecolor": "white", "axes.unicode_minus": True, "svg.hashsalt": "microtome", "text.parse_math": False,
 }  # fmt: skip
 
-__all__ = ["BAR", "CASING", "CATEGORICAL", "CHANCE", "GRID", "INK", "MAGNITUDE", "QUIET", "RC", "REGION", "SIGNED"]
+_lock = threading.Lock()
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in our style. One at a time: settings of matplotlib are those of the process, and requests come in threads."""
+    with _lock, mpl.rc_context(RC):  # type: ignore[arg-type]
+        yield
+
+
+__all__ = ["BAR", "CASING", "CATEGORICAL", "CHANCE", "GRID", "INK", "MAGNITUDE", "QUIET", "RC", "REGION", "SIGNED", "styled"]

@@ -20,9 +20,9 @@ WIDTH, HEIGHT = 1200, 630
 
 def picture(desk: Desk, finding: Mapping[str, Any]) -> bytes:
     """PNG."""
-    style = importlib.import_module("microtome.results.printed.style")
-    mpl, figures = importlib.import_module("matplotlib"), importlib.import_module("matplotlib.figure")
-    with mpl.rc_context(style.RC):
+    style, figures = importlib.import_module("microtome.results.printed.style"), importlib.import_module("matplotlib.figure")
+    panel = _panel(desk, finding)
+    with style.styled():
         figure = figures.Figure(figsize=(WIDTH / 200, HEIGHT / 200), dpi=200)
         figure.text(0.045, 0.9, f"Microtome finding {finding['number']}", fontsize=6, color=style.QUIET, va="top")
         title = textwrap.wrap(finding["title"], 32)[:4]
@@ -31,23 +31,23 @@ def picture(desk: Desk, finding: Mapping[str, Any]) -> bytes:
         figure.text(0.045, 0.83 - 0.105 * len(title), "\n".join(claim), fontsize=7, color=style.QUIET, va="top", linespacing=1.45)
         names = ", ".join(person["name"] for person in finding["contributors"])
         figure.text(0.045, 0.08, textwrap.shorten(names, 70, placeholder=" …"), fontsize=6, color=style.QUIET, va="bottom")
-        _panel(desk, finding, figure)
+        if panel is not None:
+            ax = figure.add_axes((0.56, 0.1, 0.41, 0.8))
+            ax.imshow(panel)
+            ax.axis("off")
         out = io.BytesIO()
         figure.savefig(out, format="png", metadata={"Software": "Microtome"})
     return out.getvalue()
 
 
-def _panel(desk: Desk, finding: Mapping[str, Any], figure: Any) -> None:
-    """The first panel of the first figure at the right, if it can be drawn."""
+def _panel(desk: Desk, finding: Mapping[str, Any]) -> Image.Image | None:
+    """The first panel of the first figure, without its title; None if there is none, or a result is not here."""
     first = next((f for f in finding["figures"] if f["panels"]), None)
     if first is None:
-        return
+        return None
     alone = {**finding, "figures": [{**first, "caption": "", "panels": first["panels"][:1]}]}
     try:
         with Image.open(io.BytesIO(draw(desk, alone, 1, "png"))) as drawn:
-            cropped = drawn.convert("RGB").crop((0, round(drawn.height * 0.07), drawn.width, round(drawn.height * 0.88)))
-    except MicrotomeError:  # a result that is not here: the words alone
-        return
-    ax = figure.add_axes((0.56, 0.1, 0.41, 0.8))
-    ax.imshow(cropped)
-    ax.axis("off")
+            return drawn.convert("RGB").crop((0, round(drawn.height * 0.07), drawn.width, round(drawn.height * 0.88)))
+    except MicrotomeError:
+        return None
