@@ -32,4 +32,22 @@ describe("what people write", () => {
   it("cannot pass for a formula's element", () => {
     expect(markup('<code class="tex inline">x</code>', true)).not.toContain("<code");
   });
+  it("shows what would stop the page as it was written", () => {
+    const n = 50_000;
+    const bombs = [
+      "|" + "a|".repeat(2000) + "\n|" + "-|".repeat(2000) + "\n" + "x|\n".repeat(3000), // six million cells
+      ">".repeat(n),
+      "> ".repeat(n / 2) + "a",
+      "*".repeat(n / 2) + "a" + "*".repeat(n / 2),
+      "a.".repeat(n / 2) + "@",
+    ];
+    for (const text of bombs) {
+      expect(markup(text)).toMatch(/^<pre>/);
+      expect(markup(text).length).toBeLessThan(6 * n);
+    }
+    expect(markup("*".repeat(300) + "<b>", true)).toMatch(/&#60;b&#62;$/);
+    const wide = "|" + "a|".repeat(40) + "\n|" + "-|".repeat(40) + "\n|" + "x|".repeat(40);
+    expect(markup(wide)).toContain("<table>");
+    expect(markup("https://example.org/" + "a".repeat(500))).toContain("<a href");
+  });
 });

@@ -49,9 +49,25 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true as const,
 };
 
-/** What is written, as HTML that is not sanitised yet. */
-export const markup = (text: string, inline = false): string =>
-  (inline ? marked.parseInline(text) : marked.parse(text)) as string;
+/**
+ * True of text that nobody writes to be read: the parser would take seconds for it, fill the memory with the cells that its tables
+ * lack, or run out of stack.
+ */
+function unreadable(text: string): boolean {
+  if (/[*_~`>[\]<$]{200}|(?:[>*+-] ){100}|[^\s|]{3000}/.test(text)) return true;
+  return text.split("\n").some((line) => line.split("|").length > 100);
+}
+
+/** What is written, as HTML that is not sanitised yet; as it stands if it cannot be read as Markdown. */
+export function markup(text: string, inline = false): string {
+  if (!unreadable(text))
+    try {
+      return (inline ? marked.parseInline(text) : marked.parse(text)) as string;
+    } catch {
+      // nested deeper than the parser goes
+    }
+  return inline ? escape(text) : `<pre>${escape(text)}</pre>`;
+}
 
 export async function render(text: string, inline = false): Promise<DocumentFragment> {
   const fragment = DOMPurify.sanitize(markup(text, inline), ALLOWED) as unknown as DocumentFragment;
