@@ -265,5 +265,8 @@ def test_a_link_to_it_is_shown_with_title_and_picture(settings: Any, ready: Any,
         framed = client.get(f"/embed/findings/{made['id']}")
         assert "frame-ancestors *" in framed.headers["content-security-policy"]
         assert "x-frame-options" not in framed.headers
+        frozen = client.get(made["figures"][0]["url"])
+        assert "frame-ancestors 'self'" in frozen.headers["content-security-policy"]
+        assert frozen.headers["x-frame-options"] == "SAMEORIGIN"
         send(client, "PATCH", f"/findings/{made['id']}", 200, json={"visibility": "private"}, headers={"If-Match": '"1"'})
         assert "og:title" not in client.get(f"/findings/{made['id']}").text

@@ -62,6 +62,13 @@ def test_from_a_unit_to_a_verified_finding(open_page: Open) -> None:
     expect(page.get_by_test_id("prose").locator(".katex-display")).to_have_count(1)
     expect(page.get_by_test_id("prose").locator("a[href^=javascript]")).to_have_count(0)
 
+    page.get_by_test_id("whole-view").click()
+    frozen = page.frame_locator("iframe")
+    expect(frozen.get_by_test_id("share-banner")).to_contain_text("Nothing has changed since")
+    expect(frozen.get_by_test_id("exemplars").or_(frozen.get_by_test_id("unit-page-body")).first).to_be_visible()
+    expect(frozen.get_by_role("navigation", name="Screens")).to_have_count(0)
+    page.get_by_test_id("whole-view").click()
+
     page.get_by_test_id("check-again").click()
     expect(state(page)).to_have_attribute("data-state", "verified", timeout=180_000)
     expect(page.get_by_test_id("verification")).to_contain_text("equal bit for bit")

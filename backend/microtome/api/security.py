@@ -30,6 +30,8 @@ CSP = (
 )
 #: Pages that others may show within theirs: they read what is open to everybody, and a frame brings no session along.
 EMBED = "/embed/"
+#: Frozen views, which our own pages show within findings.
+FROZEN = "/s/"
 HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
@@ -76,6 +78,9 @@ class Gate:
                 if scope["path"].startswith(EMBED):
                     out["Content-Security-Policy"] = CSP.replace("frame-ancestors 'none'", "frame-ancestors *")
                     del out["X-Frame-Options"]
+                elif scope["path"].startswith(FROZEN):
+                    out["Content-Security-Policy"] = CSP.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+                    out["X-Frame-Options"] = "SAMEORIGIN"
                 if self.settings.secure:
                     out.setdefault("Strict-Transport-Security", "max-age=31536000")
                 if give_cookie:
