@@ -42,7 +42,7 @@ describe("a card", () => {
       test: { subjects: unit(3), params: {} },
       control: { subjects: unit(3), params: {}, reference: { ...reference, row: 9 } },
     } as unknown as Hypothesis;
-    expect([aside(h, "test"), aside(h, "control")]).toEqual(["unit 3, best_iou", "unit 9, best_iou"]);
+    expect([aside(h, "test"), aside(h, "control")]).toEqual(["unit 3, best IoU", "unit 9, best IoU"]);
   });
   it("names the number that is meant", () => {
     const r = { part: "", item: "effect", name: "all classes", group: "total", row: null, column: null };

@@ -1,5 +1,5 @@
 /** How cards are told to people. */
-import { tidy } from "~/lib/format";
+import { spell, tidy } from "~/lib/format";
 import type { IconName } from "~/lib/icons";
 import type { Hypothesis, HypothesisSide, HypothesisState, Reference } from "~/lib/api/types";
 
@@ -40,7 +40,7 @@ export const number = (r: Reference): string =>
     r.group && r.group !== "total" ? r.group : null,
     r.name,
     r.row == null ? null : `${r.item === "units" ? "unit" : "row"} ${r.row}`,
-    r.column,
+    r.column == null ? null : spell(String(r.column).replaceAll("_", " ")),
   ]
     .filter((x) => x != null && x !== "")
     .join(", ");
