@@ -265,3 +265,17 @@ def test_a_result_that_is_dropped_while_a_finding_is_written(client: Any, engine
         desk.findings.create(me, content, token=None)
         assert engine_of.results.drop([key], unless_pinned=True) == 0
         assert engine_of.results.stored([key]) == {key}
+
+
+def test_only_its_author_shows_a_private_one_to_others(team_app: Any) -> None:
+    ann, eve = signed_in(team_app, "annotator", "ann"), signed_in(team_app, "editor", "eve")
+    made = ann.ok("POST", "/findings", json={"title": "t", "visibility": "private"})
+    eve_id = eve.ok("GET", "/session")["person"]["id"]
+    ann.ok("PUT", "/permits", json={"subject": "finding", "subject_id": made["id"], "people": [eve_id]})
+    path = f"/findings/{made['id']}"
+    shares = count(team_app.state.desk.engine, t.share)
+    wide = {"visibility": "public", "figures": [{"state": VIEW}]}
+    assert eve.api("PATCH", path, json=wide, headers={"If-Match": '"1"'}).status_code == 403
+    assert count(team_app.state.desk.engine, t.share) == shares
+    eve.ok("PATCH", path, json={"title": "with her words"}, headers={"If-Match": '"1"'})
+    ann.ok("PATCH", path, json={"visibility": "public"}, headers={"If-Match": '"2"'})

@@ -12,8 +12,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+import yaml
 from PIL import Image
 
+from microtome.api.findings.cite import citation, citation_file
 from microtome.api.findings.export import incoming
 from microtome.api.findings.export.prose import to_html
 from microtome.core.errors import InvalidInput
@@ -109,3 +111,15 @@ def test_what_is_looked_up_by_name_is_a_name(subjects: dict[str, Any]) -> None:
     }  # fmt: skip
     with pytest.raises(ValueError, match="is a name"):
         incoming.Made.model_validate(made)
+
+
+@pytest.mark.parametrize("title", ["😀 \\ \" '", "a\x85b\x9f", "#: - {x}", "\u2028\ufeff", "$&%_{}~^\\"])
+def test_a_citation_file_is_yaml_whatever_the_title_is(title: str) -> None:
+    finding = {
+        "title": title, "shown": 1, "changed": "2026-11-28T00:00:00Z", "contributors": [{"name": "Ää 😀"}], "content_hash": "0" * 64,
+        "url": "/findings/1", "number": 1, "id": "0" * 24,
+    }  # fmt: skip
+    read = yaml.safe_load(citation_file(finding, "https://lab.example"))
+    assert (read["title"], read["authors"], read["version"]) == (title, [{"name": "Ää 😀"}], "1")
+    bibtex = citation(finding, None)["bibtex"]
+    assert bibtex.replace(r"\{", "").replace(r"\}", "").count("{") == bibtex.replace(r"\{", "").replace(r"\}", "").count("}")

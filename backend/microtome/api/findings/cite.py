@@ -30,16 +30,16 @@ def citation(finding: Mapping[str, Any], public_url: str | None) -> dict[str, st
 
 
 def citation_file(finding: Mapping[str, Any], public_url: str | None) -> str:
-    """A CITATION.cff; its values are written as JSON strings, which YAML reads."""
+    """A CITATION.cff."""
     lines = [
         "cff-version: 1.2.0", 'message: "If you use this finding, please cite it as below."', "type: dataset",
-        f"title: {json.dumps(finding['title'])}", f"version: {json.dumps(str(finding['shown']))}",
+        f"title: {_yaml(finding['title'])}", f"version: {_yaml(str(finding['shown']))}",
         f"date-released: {finding['changed'][:10]}", "authors:",
     ]  # fmt: skip
-    lines += [f"  - name: {json.dumps(person['name'])}" for person in finding["contributors"]]
-    lines += ["identifiers:", "  - type: other", f"    value: {json.dumps('sha256:' + finding['content_hash'])}"]
+    lines += [f"  - name: {_yaml(person['name'])}" for person in finding["contributors"]]
+    lines += ["identifiers:", "  - type: other", f"    value: {_yaml('sha256:' + finding['content_hash'])}"]
     if public_url:
-        lines.append(f"url: {json.dumps(address(finding, public_url))}")
+        lines.append(f"url: {_yaml(address(finding, public_url))}")
     return "\n".join(lines) + "\n"
 
 
@@ -50,6 +50,13 @@ def address(finding: Mapping[str, Any], public_url: str | None) -> str:
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _yaml(text: str) -> str:
+    """A string of YAML in quotes: as JSON has it, with characters beyond 16 bits as they are, and what YAML does not take escaped."""
+    return re.sub(
+        "[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
+    )
 
 
 def _tex(text: str) -> str:

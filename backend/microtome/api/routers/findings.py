@@ -56,7 +56,7 @@ def change_finding(
     """A new revision. Figures that are kept are named by ``share``."""
     token = idempotency_key(request)
     # before views are frozen for it: what is refused leaves nothing behind
-    desk.findings.check_change(me, id, if_match, token)
+    desk.findings.check_change(me, id, if_match, body.visibility, token)
     content = recompose(desk, me, desk.findings.get(me, id), body, token)
     row = desk.findings.change(me, id, if_match, content, token=token)
     return tagged(response, document.finding(desk, me, row))

@@ -13,7 +13,7 @@ from microtome.collab.access import audience, changed_by, visible_to
 from microtome.collab.findings.visible import reads, shows
 from microtome.collab.people import People, PersonRow
 from microtome.collab.revisions import Revised, Shape, authorship, id_for, mark_of, match, named
-from microtome.core.errors import Conflict, NotFound
+from microtome.core.errors import Conflict, Forbidden, NotFound
 from microtome.store import Store
 from microtome.store import tables as t
 from microtome.store.blobs import insert_ignore
@@ -76,12 +76,13 @@ class Findings:
             self._tell(connection, row)
             return row
 
-    def check_change(self, me: PersonRow, id: str, if_match: str | None, token: str | None) -> None:
+    def check_change(self, me: PersonRow, id: str, if_match: str | None, visibility: str | None, token: str | None) -> None:
         """Raise what :meth:`change` would raise now; it looks again, since somebody may be faster."""
         with self.store.read() as connection:
             row = self._mine(connection, me, id, lock=False)
             if not FINDING.written(connection, id, mark_of(me, token)):
                 _changeable(connection, row, if_match)
+                _open_up(me, row, visibility)
 
     def change(
         self, me: PersonRow, id: str, if_match: str | None, content: Content | None, *, deleted: bool = False, token: str | None = None
@@ -90,6 +91,7 @@ class Findings:
 
         Raises:
             PreconditionRequired, StaleVersion: see :func:`microtome.collab.revisions.match`. Conflict: it is deleted.
+            Forbidden: it is private, and somebody else than its author shows it to more people.
         """
         with self.store.write(lock="blobs") as connection:
             row = self._mine(connection, me, id)
@@ -97,6 +99,7 @@ class Findings:
                 return row
             _changeable(connection, row, if_match, deleted)
             if content is not None:
+                _open_up(me, row, content.visibility)
                 _all_stored(connection, id, content)
             revised = FINDING.revise(connection, me, row, asdict(content) if content else {}, deleted, token=mark_of(me, token))
             if content is not None:
@@ -255,6 +258,11 @@ def _changeable(connection: Connection, row: Row[Any], if_match: str | None, del
     match(row, if_match, lambda: head_shape(connection, row))
     if row.deleted and not deleted:
         raise Conflict("This finding is deleted. Restore it first.", field="id")
+
+
+def _open_up(me: PersonRow, row: Row[Any], visibility: str | None) -> None:
+    if row.visibility == "private" and visibility not in (None, "private") and me.id != row.author_id:
+        raise Forbidden("This finding is private. Only its author shows it to others.", field="visibility")
 
 
 def content_of(row: Any) -> Content:
