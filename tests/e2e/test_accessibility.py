@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Server
+from tests.e2e.test_scripts import prepared
 
 SCREENS = {
     "home": "/",
@@ -37,8 +38,18 @@ def addresses(server: Server) -> dict[str, str]:
     evidence = [{"group": "other", "test": "IoU", "key": layer, "reference": {"item": "units", "row": 3, "column": "best_iou"}}]
     figures = [{"caption": "x", "panels": [{"kind": "result", "key": layer, "item": "units"}]}]
     finding = server.post("/findings", {"title": "A unit", "claim": "It is one.", "evidence": evidence, "figures": figures})
+    side = {"subjects": subjects | {"units": {"layer": "resnet.encoder.stages.3.layers.1", "indices": [3]}}, "params": {"draws": 2}}
+    other = {"subjects": subjects | {"units": {"layer": "resnet.encoder.stages.3.layers.1", "indices": [4]}}, "params": {"draws": 2}}
+    score = {"item": "effect", "name": "all classes", "group": "total"}
+    said = {"statement": "It matters.", "prediction": "Less accurate without it.", "comparison": "below", "threshold": -1}
+    server.post("/hypotheses", said | {"test": {"method": "ablate-units", **side}, "control": other, "reference": score})
+    shown = [{"name": "with regions", "show": "regions"}, {"name": "random images", "show": "random"}]
+    design = {"kind": "guess-label", **subjects, "tasks": 2, "conditions": shown}
+    study = prepared(server, server.post("/studies", {"name": "Do regions help?", "instructions": "Look.", "design": design}))
     return {
         **SCREENS,
+        "study": f"/studies/{study['id']}",
+        "taking part": f"/studies/{study['id']}/take",
         "finding": finding["url"],
         "embedded": f"/embed{finding['url']}",
         "result": f"/results/{key}",
@@ -48,9 +59,13 @@ def addresses(server: Server) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("screen", [*SCREENS, "result", "layer", "shared", "finding", "embedded"])
+@pytest.mark.parametrize("screen", [*SCREENS, "result", "layer", "shared", "finding", "embedded", "study", "taking part"])
 def test_no_serious_violation(open_page: Callable[..., Page], addresses: dict[str, str], screen: str, theme: str) -> None:
     page = open_page(addresses[screen], theme=theme)
+    expect(page.locator("main")).to_be_visible()
+    if screen == "taking part":
+        page.get_by_test_id("begin").click()
+        expect(page.get_by_test_id("choice").first).to_be_enabled()
     page.wait_for_timeout(2500)
     found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]})
     serious = [v for v in found.response["violations"] if v["impact"] in ("serious", "critical")]

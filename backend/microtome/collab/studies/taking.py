@@ -22,8 +22,9 @@ from microtome.store.times import now
 QUESTIONS = {
     "guess-label": "Which of these do the images have in common?",
     "forward-simulation": "What does the model say of this image?",
-    "better-model": "Which of the two models is the better one?",
+    "better-model": "Which of the two models is right more often?",
 }
+SIDES = ["Model A", "Model B"]  # which is which is drawn anew for every task
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Turn:
             return [""] * len(self.task.content["examples"])
         if condition.method is None:
             return ["Image"]
-        return ["Image", "Left", "Right"] if "models" in self.task.content else ["Image", "Explanation"]
+        return ["Image", *SIDES] if "models" in self.task.content else ["Image", "Explanation"]
 
 
 class Taking:
@@ -191,8 +192,10 @@ def _turn(connection: Connection, row: Row[Any], design: AnyDesign, number: int,
 
 def _told(turn: Turn, place: int) -> Shape:
     pair = turn.design.kind == "better-model"
-    choices = ["Left", "Right"] if pair else [turn.task.choices[i] for i in turn.shown]
+    choices = SIDES if pair else [turn.task.choices[i] for i in turn.shown]
     question = QUESTIONS[turn.design.kind]
+    if pair and turn.condition.method is None:
+        question += " This time their maps are not shown."
     if turn.task.attention:
         told = choices[turn.shown.index(turn.task.truth)]
         question = f"This one checks that you read along: choose {told}."
