@@ -55,7 +55,7 @@ def _and(names: list[str]) -> str:
 def _yaml(text: str) -> str:
     """A string of YAML in quotes: as JSON has it, with characters beyond 16 bits as they are, and what YAML does not take escaped."""
     return re.sub(
-        "[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
+        r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False)
     )
 
 

@@ -20,7 +20,7 @@ from microtome.store.blobs import insert_ignore
 from microtome.store.events import EventRepository, audit
 
 FINDING = Revised("finding", t.finding, t.finding_revision)
-NONE = "There is no finding '{}' that you may see."
+NONE = "There is no finding '{}'."  # as of an id that never was
 
 
 @dataclass(frozen=True, slots=True)
