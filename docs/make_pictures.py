@@ -1,11 +1,12 @@
 """Takes the pictures of README and docs from a running demo: ``make docs``, or give the address of a server that runs.
 
-python docs/make_pictures.py [http://127.0.0.1:8000]
+python docs/make_pictures.py [http://127.0.0.1:8000 [NAME ...]]
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 from playwright.sync_api import Page, sync_playwright
@@ -21,6 +23,8 @@ FOLDER = Path(__file__).parent / "pictures"
 SUBJECTS = "m=tinyplaces-resnet&p=tinyplaces"
 METHODS = ("grad-cam", "integrated-gradients", "fullgrad", "smoothgrad", "lrp", "occlusion")
 SIX = f"e=tinyplaces:1&with={','.join(METHODS)}"
+ABOUT = {"model": "tinyplaces-resnet", "probe": "tinyplaces"}
+ASPHALT = {"layer": "resnet.encoder.stages.2.layers.1", "concept": "material:asphalt"}  # units whose absence is felt
 UNIT = "u=resnet.encoder.stages.3.layers.1/38"  # a car detector of the built-in model
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
@@ -98,12 +102,92 @@ def label(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
+def claims(address: str) -> str:
+    """A prediction that is tested, and a verified finding of what came out; made once. Returns the address of the finding."""
+    title = "Asphalt units of stage3.1 carry the suburb"
+    with httpx.Client(base_url=f"{address}/api/v1", timeout=120) as http:
+
+        def post(path: str, body: Any, **headers: str) -> Any:
+            answer = http.post(path, json=body, headers=headers)
+            answer.raise_for_status()
+            return answer.json()
+
+        def wait(path: str, states: tuple[str, ...], state: Any) -> Any:
+            while (found := http.get(path).json()) and state(found) in states:
+                time.sleep(1)
+            return found
+
+        there = [f["url"] for f in http.get("/findings").json()["items"] if f["title"] == title]
+        if there:
+            return str(there[0])
+        http.patch("/session", json={"name": "Ada Okafor"}).raise_for_status()
+        query = ABOUT | {"selection": {"layers": [ASPHALT["layer"]]}, "sort": "iou", "descending": True, "limit": 200, "cursor": None}
+        units = post("/units/query", query)["items"]
+        own = sorted(u["unit"] for u in units if u["concept"] == ASPHALT["concept"])
+        best = next(u for u in units if u["concept"] == ASPHALT["concept"])
+        others = sorted(random.Random(0).sample([u["unit"] for u in units if u["unit"] not in own], len(own)))
+        suburb = {"item": "effect", "name": "suburb", "group": "class"}
+
+        def off(indices: list[int]) -> dict[str, Any]:
+            return {"subjects": ABOUT | {"units": {"layer": ASPHALT["layer"], "indices": indices}}, "params": {}}
+
+        def predict(statement: str, prediction: str, test: list[int], control: list[int], threshold: float) -> Any:
+            sides = {"test": {"method": "ablate-units", **off(test)}, "control": off(control)}
+            said = {"statement": statement, "prediction": prediction, "comparison": "below", "threshold": threshold, "interval": True}
+            card = post("/hypotheses", said | sides | {"reference": suburb})
+            post(f"/hypotheses/{card['id']}/start", {}, **{"If-Match": f'"{card["revision"]}"'})
+            return wait(f"/hypotheses/{card['id']}", ("waiting",), lambda h: h["state"])
+
+        alone = f"Unit stage3.1 / {best['unit']} alone carries the suburb."
+        predict(alone, "Switching it off lowers accuracy on suburb by more than 5 points.", [best["unit"]], [others[0]], -5)
+        card = predict(
+            f"{title}.", f"Switching all {len(own)} off lowers accuracy on suburb by more than 10 points; as many other units do not.",
+            own, others, -10,
+        )  # fmt: skip
+        test, control = card["test_side"], card["control_side"]
+        atlas = http.get("/atlas", params=ABOUT).json()
+        dissected = next(la["key"] for la in atlas["layers"] if la["name"] == ASPHALT["layer"])
+        now, before = test["measured"]["value"], control["measured"]["value"]
+        view = {"screen": "unit", **ABOUT, "selected": {"layer": ASPHALT["layer"], "unit": best["unit"]}}
+        panels = [
+            {"kind": "exemplars", "layer": ASPHALT["layer"], "unit": best["unit"]},
+            {"kind": "result", "key": test["key"], "item": "effect"},
+        ]
+        caption = (
+            f"Left: the nine images that drive unit stage3.1 / {best['unit']} hardest, its regions outlined. "
+            f"Right: what switching all {len(own)} units off changes, by class."
+        )
+        rows = [
+            ("predictive", f"IoU of unit {best['unit']} with asphalt", dissected,
+             {"item": "units", "row": best["unit"], "column": "best_iou"}),
+            ("causal", f"Accuracy on suburb, {len(own)} asphalt units off", test["key"], suburb),
+            ("causal", "Accuracy on all classes", test["key"], {"item": "effect", "name": "all classes", "group": "total"}),
+            ("control", f"Accuracy on suburb, {len(own)} other units off", control["key"], suburb),
+        ]  # fmt: skip
+        finding = post(
+            "/findings",
+            {
+                "title": title,
+                "claim": f"Setting the {len(own)} units of stage3.1 whose best concept is **asphalt** to zero changes accuracy on suburb "
+                f"by **{now:.0f} points**; as many other units of the layer change it by {before:.0f}.".replace("-", "\N{MINUS SIGN}"),
+                "body": "## Limits\n\nDrawn scenes, twenty of each class. The units were chosen by their best concept before anything was "
+                "switched off; switching off many at once takes the next layer out of what it has seen.",
+                "figures": [{"state": view, "caption": caption, "panels": panels}],
+                "evidence": [{"group": g, "test": t, "key": k, "reference": r} for g, t, k, r in rows],
+            },
+        )
+        post(f"/findings/{finding['id']}/check", {})
+        wait(f"/findings/{finding['id']}", ("checking",), lambda f: f["status"]["state"])
+        return str(finding["url"])
+
+
 def settle(page: Page) -> None:
     page.wait_for_timeout(2500)
 
 
-def shoot(address: str) -> None:
+def shoot(address: str, only: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
+    finding = claims(address)
     found = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
@@ -117,8 +201,12 @@ def shoot(address: str) -> None:
             ("explain-dark", f"/explain?{SUBJECTS}&{SIX}", explain, "dark", (1600, 1000)),
             ("explain-set", f"/explain?{SUBJECTS}&set=method-scoreboard", scoreboard, "light", (1600, 1000)),
             ("labels", "/labels", label, "light", (1600, 1000)),
+            ("finding", finding, settle, "light", (1600, 1240)),
+            ("hypotheses", "/hypotheses", settle, "light", (1200, 780)),
             ("runs", "/runs", settle, "light", (1600, 1000)),
         ):
+            if only and name not in only:
+                continue
             context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)  # type: ignore[arg-type]
             page = context.new_page()
             page.goto(address + path)
@@ -131,7 +219,7 @@ def shoot(address: str) -> None:
 def main() -> None:
     if len(sys.argv) > 1:
         wait_for_demo(sys.argv[1].rstrip("/"))
-        shoot(sys.argv[1].rstrip("/"))
+        shoot(sys.argv[1].rstrip("/"), sys.argv[2:])
         return
     with tempfile.TemporaryDirectory() as data:
         command = [sys.executable, "-m", "microtome.cli", "demo", "--no-browser", "--port", "0"]
@@ -142,7 +230,7 @@ def main() -> None:
             match = re.search(r"http://[^\s/]+", server.stdout.readline())
             assert match, "the demo did not start"
             wait_for_demo(match[0])
-            shoot(match[0])
+            shoot(match[0], [])
         finally:
             server.terminate()
             server.wait()

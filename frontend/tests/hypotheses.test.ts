@@ -32,7 +32,7 @@ describe("a card", () => {
     expect(subjects(unit(42), unit(7, "stage3"))).toBe("stage4 / 42");
     expect(subjects(unit(42), unit(42))).toBe("");
     expect(subjects({ units: { layer: "a", indices: [1, 2, 3, 4, 5] } }, { units: { layer: "a", indices: [9] } })).toBe(
-      "unit 1, 2, 3, 4 …",
+      "units 1, 2, 3, 4 …",
     );
     expect(params({ draws_of: 3, seed: 1 }, { seed: 1 })).toBe("draws of 3");
     expect(params({}, { draws_of: 3 })).toBe("draws of as usual");

@@ -24,7 +24,9 @@ export function subjects(mine: Record<string, unknown>, other: Record<string, un
       const u = value as { layer: string; indices: number[] };
       const there = other[role] as typeof u | undefined,
         list = `${u.indices.slice(0, 4).join(", ")}${u.indices.length > 4 ? " …" : ""}`;
-      parts.push(there?.layer === u.layer ? `unit ${list}` : `${u.layer} / ${list}`);
+      parts.push(
+        there?.layer === u.layer ? `${u.indices.length === 1 ? "unit" : "units"} ${list}` : `${u.layer} / ${list}`,
+      );
     } else parts.push(`${role} ${what(value)}`);
   }
   return parts.join(", ");
