@@ -154,8 +154,7 @@ def test_other_processes_are_woken_and_need_not_look(settings: Any, make_engine:
         # the line is cut; what is written meanwhile is there as soon as it is up again
         with apps[0].state.desk.store.write() as connection:
             cut = (
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
-                " AND datname = current_database()"
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND datname = current_database()"
             )
             assert connection.execute(text(cut)).scalar_one() == 2
         write(urls[1], "while nobody listens")
