@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import Server
+from tests.e2e.test_scripts import prepared
 
 Open = Callable[..., Page]
 AT = {"model": "tinyplaces-resnet", "probe": "tinyplaces"}
@@ -142,3 +144,22 @@ def test_two_people_take_a_study_in_different_orders(open_page: Open, server: Se
     expect(second.get_by_test_id("condition")).to_have_count(2)
     study = server.http.get("/studies").json()["items"][0]
     assert server.http.post(f"/studies/{study['id']}/next").status_code == 409
+
+
+def test_a_first_visit_is_one_person_however_late_the_session_is_answered(open_page: Open, server: Server) -> None:
+    shown = [{"name": "with regions", "show": "regions"}, {"name": "random images", "show": "random"}]
+    design = {"kind": "guess-label", **AT, "tasks": 2, "conditions": shown}
+    study = prepared(server, server.post("/studies", {"name": "By a link", "design": design}))
+    answer = httpx.get(f"{server.url}/api/v1/session")  # asked without a cookie, so one is made
+    page = open_page("/sign-in")
+    page.context.clear_cookies()  # nobody yet
+
+    def late(route: Any) -> None:
+        page.wait_for_timeout(1200)
+        route.fulfill(status=200, body=answer.content, headers={name: answer.headers[name] for name in ("content-type", "set-cookie")})
+
+    page.route("**/api/v1/session", late)
+    with page.expect_response("**/api/v1/session"):
+        page.goto(f"{server.url}/studies/{study['id']}/take")
+    page.get_by_test_id("begin").click()
+    expect(page.get_by_test_id("choice").first).to_be_enabled()  # the pictures are those of the one who joined

@@ -66,7 +66,26 @@ async function once(request: Request): Promise<Response> {
     throw new Offline();
   }
 }
+/** A browser that comes for the first time is given a cookie. Only one request may ask without it, or several people would be
+ * made and the last answer would decide who one is; so all wait for the session, except where a share says who reads. */
+const SESSION = `${BASE}/session`,
+  PATIENCE = 3000; // ms, for screens that never ask for the session
+let introduced = (): void => undefined;
+const known = new Promise<void>((done) => {
+  introduced = done;
+});
+const wait = (): Promise<unknown> => Promise.race([known, new Promise((done) => setTimeout(done, PATIENCE))]);
+
 async function send(request: Request): Promise<Response> {
+  const session = new URL(request.url).pathname === SESSION;
+  if (!session && !credentials.share) await wait();
+  try {
+    return await answer(request);
+  } finally {
+    if (session) introduced();
+  }
+}
+async function answer(request: Request): Promise<Response> {
   const writes = request.method !== "GET";
   if (credentials.workspace) request.headers.set("X-Workspace", credentials.workspace);
   if (credentials.share) request.headers.set("X-Share", credentials.share);
