@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,15 +24,19 @@ TOP = 9
 SIZE = 320  # pixels of a printed image: enough for paper, and an SVG of nine stays below a megabyte
 
 
-def draw(desk: Desk, finding: Mapping[str, Any], number: int, format: str) -> bytes:
-    """One figure as SVG, PDF or PNG, with its caption and what it was made from.
+def draw(desk: Desk, finding: Mapping[str, Any], number: int, format: str, *, captioned: bool = True) -> bytes:
+    """One figure as SVG, PDF or PNG, with what it was made from.
+
+    Args:
+        captioned: with its caption, as plain text; not where one stands beside it.
 
     Raises:
         NotFound: there is no figure of this number, counted from 1.
     """
     figure = figure_of(finding, number)
     room = importlib.import_module("microtome.results.printed")  # matplotlib is large
-    caption = f"Figure {number}. {figure['caption']}\n{made_from(finding)}"
+    words = re.sub(r"\*\*?|`", "", figure["caption"])  # marks of emphasis mean nothing on paper
+    caption = f"Figure {number}. {words}\n{made_from(finding)}" if captioned else made_from(finding)
     panels = [_panel(desk, room.Panel, figure, panel) for panel in figure["panels"]]
     return bytes(room.printed(panels, caption, format))
 

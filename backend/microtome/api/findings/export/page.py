@@ -71,7 +71,7 @@ def _figure(desk: Desk, finding: Mapping[str, Any], number: int) -> str:
     if not finding["figures"][number - 1]["panels"]:
         return f"<figure><figcaption>{text} This view opens in the workbench only.</figcaption></figure>"
     try:
-        data = base64.b64encode(draw(desk, finding, number, "svg")).decode()
+        data = base64.b64encode(draw(desk, finding, number, "svg", captioned=False)).decode()
     except MicrotomeError as error:  # a result that is not here; the page says so and goes on
         return f"<figure><figcaption>{text} It could not be drawn: {html.escape(str(error))}</figcaption></figure>"
     return f'<figure><img alt="Figure {number}" src="data:image/svg+xml;base64,{data}"><figcaption>{text}</figcaption></figure>'
