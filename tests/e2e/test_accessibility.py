@@ -45,7 +45,7 @@ def addresses(server: Server) -> dict[str, str]:
     server.post("/hypotheses", said | {"test": {"method": "ablate-units", **side}, "control": other, "reference": score})
     shown = [{"name": "with regions", "show": "regions"}, {"name": "random images", "show": "random"}]
     design = {"kind": "guess-label", **subjects, "tasks": 2, "conditions": shown}
-    study = prepared(server, server.post("/studies", {"name": "Do regions help?", "instructions": "Look.", "design": design}))
+    study = prepared(server, server.post("/studies", {"name": "Do marked regions help?", "instructions": "Look.", "design": design}))
     return {
         **SCREENS,
         "study": f"/studies/{study['id']}",

@@ -191,7 +191,7 @@ def test_who_reads_a_finding_and_a_link_that_is_revoked(open_page: Open, server:
     made = server.post("/findings", {"title": "A hunch", "visibility": "private", "evidence": evidence, "figures": [figure]})
     ben = person(open_page, server, "Ben Short", "/runs")
     ben.goto(server.url + made["url"])
-    expect(ben.get_by_text("that you may see").first).to_be_visible()
+    expect(ben.get_by_text("There is no finding").first).to_be_visible()
     ada = open_page(made["url"])
     ada.get_by_role("main").get_by_role("button", name="Sign in").click()
     sign_in(ada, "ada@example.org")
@@ -204,7 +204,7 @@ def test_who_reads_a_finding_and_a_link_that_is_revoked(open_page: Open, server:
     expect(ben.get_by_test_id("edit-finding")).to_have_count(0)
 
     stranger = open_page(made["url"])
-    expect(stranger.get_by_text("that you may see").first).to_be_visible()
+    expect(stranger.get_by_text("There is no finding").first).to_be_visible()
     ada.get_by_test_id("edit-finding").click()
     ada.get_by_test_id("edit-visibility").select_option("link")
     ada.get_by_test_id("save-finding").click()

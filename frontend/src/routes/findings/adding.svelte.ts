@@ -49,8 +49,10 @@ export function proposeResult(set: ResultSet, result: Result): void {
 
 /** A unit: its exemplars as a figure, how well it fits its best concept, and what switching it off does, if that was computed. */
 export async function proposeUnit(d: UnitDetail): Promise<void> {
-  const at = { layer: d.layer, unit: d.unit },
-    key = data.atlas.data?.layers.find((l) => l.name === d.layer)?.key ?? null;
+  const at = { layer: d.layer, unit: d.unit };
+  // the page of a unit may be ready before the atlas is
+  const atlas = data.atlas.data ?? (data.at ? await api.atlas(data.at).catch(() => null) : null);
+  const key = atlas?.layers.find((l) => l.name === d.layer)?.key ?? null;
   const panels: Panel[] = [{ kind: "exemplars", ...at }],
     offers: Offer[] = [];
   const concept = d.row.concept?.split(":").pop() ?? "";
