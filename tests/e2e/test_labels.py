@@ -102,6 +102,7 @@ def test_a_question_beside_a_unit_reaches_whom_it_names(open_page: Open, server:
     answers.get_by_test_id("comment-send").click()
     expect(asks.get_by_test_id("comment")).to_have_count(2)
     expect(asks.get_by_test_id("bell")).to_have_attribute("data-unread", "1")
+    expect(answers.get_by_test_id("comment")).to_have_count(2)  # else the last one is the question
     answers.get_by_test_id("comment").last.get_by_role("button", name="Delete").click()
     expect(asks.get_by_test_id("comment")).to_have_count(1)
     answers.get_by_role("button", name="Undo").click()

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from microtome.core.errors import NotFound
 from microtome.engine import Engine
+from microtome.store.sources import Type
 
-What = Literal["model", "probe", "method"]
+What = Type | Literal["method"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def drift(engine: Engine, made: Iterable[Made], *, look: bool = True) -> list[di
     """
     out: list[dict[str, str]] = []
     for one in dict.fromkeys(made):
-        now = _version(engine, one.name) if one.what == "method" else _hash(engine, one, look)
+        now = _version(engine, one.name) if one.what == "method" else _hash(engine, one.what, one.name, look)
         if now != one.then:
             out.append({"what": one.what, "name": one.name, "then": one.then, "now": now})
     return out
@@ -49,14 +50,14 @@ def _version(engine: Engine, method: str) -> str:
     return str(engine.methods().get(method, {}).get("version", "removed"))
 
 
-def _hash(engine: Engine, one: Made, look: bool) -> str:
-    current = engine.sources.find(one.what, one.name)  # type: ignore[arg-type]
+def _hash(engine: Engine, what: Type, name: str, look: bool) -> str:
+    current = engine.sources.find(what, name)
     if current is None:
         return "removed"
     if not look:
         return str(current.hash)
     try:
-        return engine.reader.hash_now(one.what, current.source, force=True) or str(current.hash)
+        return engine.reader.hash_now(what, current.source, force=True) or str(current.hash)
     except NotFound:
         return "missing"
     except Exception:  # whatever keeps the source from being read, what was frozen is still good

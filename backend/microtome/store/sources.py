@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
@@ -14,6 +14,7 @@ from microtome.store.database import Store
 from microtome.store.times import now
 
 Type = Literal["model", "probe"]
+TYPES: Final[tuple[Type, ...]] = ("model", "probe")
 #: How sources begin that are known from imported results alone: nothing can be run on them.
 IMPORT_SOURCE = "import:"
 _NAMES = {"model": ("model", "models"), "probe": ("probe set", "probe sets")}

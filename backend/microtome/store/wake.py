@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import psycopg
 import structlog
+from psycopg import sql
 from sqlalchemy import Connection, text
 
 from microtome.store.database import Store
@@ -70,7 +71,7 @@ class Ears:
             try:
                 with psycopg.connect(_plain(self.store), autocommit=True, connect_timeout=5) as line:
                     for channel in CHANNELS:
-                        line.execute(f"LISTEN {channel}")  # type: ignore[call-overload]
+                        line.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     self.open, wait = True, FIRST
                     for channel in CHANNELS:  # what was said while nobody listened
                         self.heard(channel)

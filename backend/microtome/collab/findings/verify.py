@@ -22,6 +22,7 @@ from microtome.engine import Engine
 from microtome.results import Scorecard
 from microtome.results.measured import Reference, measure_in
 from microtome.store.runs import OPEN
+from microtome.store.sources import TYPES
 
 log = structlog.get_logger("microtome.check")
 
@@ -127,9 +128,9 @@ class Verifier:
 def made_of(about: Any) -> Iterable[Made]:
     """Weights, images and methods behind all results of a revision."""
     for made in about.provenance.values():
-        for what in ("model", "probe"):
+        for what in TYPES:
             if made["subjects"].get(what) is not None and made[f"{what}_hash"] is not None:
-                yield Made(what, made["subjects"][what], made[f"{what}_hash"])  # type: ignore[arg-type]
+                yield Made(what, made["subjects"][what], made[f"{what}_hash"])
         yield Made("method", made["method"], made["version"])
 
 

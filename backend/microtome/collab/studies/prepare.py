@@ -141,7 +141,8 @@ def progress(connection: Connection, row: Row[Any]) -> dict[str, Any] | None:
     prepared = row.prepared
     if prepared is None:
         return None
-    states = dict(connection.execute(select(t.run.c.id, t.run.c.state).where(t.run.c.id.in_(set(prepared["runs"])))).all())  # type: ignore[arg-type]
+    query = select(t.run.c.id, t.run.c.state).where(t.run.c.id.in_(set(prepared["runs"])))
+    states = {row.id: row.state for row in connection.execute(query)}
     done = sum(states.get(id) not in OPEN for id in prepared["runs"])
     return {"step": prepared["step"], "done": done, "total": len(prepared["runs"]), "problem": prepared.get("problem")}
 

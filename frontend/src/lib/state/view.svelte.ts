@@ -99,6 +99,12 @@ class View {
     this.step(this.history.redo({ selection: this.state.selection, pinned: this.state.pinned }));
   }
 
+  /** A link to a screen was clicked: go there, unless the browser is asked for a tab or window of its own. */
+  follow(e: MouseEvent, route: Route, patch: Partial<ViewState> = {}): void {
+    if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+    e.preventDefault();
+    this.go(route, patch);
+  }
   /** Go to a screen. Browse and Explain are found again as they were left, for the same model and probe. */
   go(route: Route, patch: Partial<ViewState> = {}): void {
     const changed =

@@ -42,10 +42,10 @@ def draw(desk: Desk, finding: Mapping[str, Any], number: int, format: str, *, ca
 
 
 def figure_of(finding: Mapping[str, Any], number: int) -> Mapping[str, Any]:
-    figures = finding["figures"]
+    figures: list[Mapping[str, Any]] = finding["figures"]
     if not 1 <= number <= len(figures):
         raise NotFound(f"Finding {finding['number']} has {len(figures)} figures; there is no {number}.", field="number")
-    return figures[number - 1]  # type: ignore[no-any-return]
+    return figures[number - 1]
 
 
 def made_from(finding: Mapping[str, Any]) -> str:

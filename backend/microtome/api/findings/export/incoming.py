@@ -27,6 +27,7 @@ from microtome.core.selection import Strict
 from microtome.core.stored import Parameters
 from microtome.core.viewstate import ViewState
 from microtome.results.measured import Reference
+from microtome.store.sources import TYPES
 
 NAME = "finding.json"
 LARGEST = 5_000_000  # bytes of finding.json, unpacked
@@ -182,14 +183,14 @@ def _rename(desk: Desk, made: list[dict[str, Any]]) -> None:
     """Call models and probe sets as they are called here, where they are here; examples by the probe set that they are of."""
     names: dict[tuple[str, str], str] = {}
     for entry in made:
-        for kind in ("model", "probe"):
+        for kind in TYPES:
             there, hash = entry["subjects"].get(kind), entry[f"{kind}_hash"]
-            row = desk.engine.sources.by_hash(kind, hash) if isinstance(there, str) and hash is not None else None  # type: ignore[arg-type]
+            row = desk.engine.sources.by_hash(kind, hash) if isinstance(there, str) and hash is not None else None
             if row is not None and row.current:
                 names[kind, there] = str(row.slug)
     for entry in made:
         subjects = entry["subjects"]
-        for kind in ("model", "probe"):
+        for kind in TYPES:
             subjects |= {kind: names[kind, subjects[kind]]} if (kind, subjects.get(kind)) in names else {}
         probe, _, index = str(subjects.get("example", "")).rpartition(":")
         if ("probe", probe) in names:

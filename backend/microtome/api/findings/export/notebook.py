@@ -9,6 +9,7 @@ from typing import Any
 
 from microtome import __version__
 from microtome.api.desk import Desk
+from microtome.store.sources import TYPES
 
 SETUP = """\
 # %pip install microtome=={version}
@@ -95,13 +96,13 @@ def notebook(desk: Desk, finding: Mapping[str, Any]) -> str:
 
 def _sources(desk: Desk, finding: Mapping[str, Any]) -> dict[tuple[str, str], tuple[str, str]]:
     """By kind and name: where it is found, and its hash. Folders of the server are named by their last part only."""
-    found = {}
+    found: dict[tuple[str, str], tuple[str, str]] = {}
     for made in finding["provenance"]:
-        for kind in ("model", "probe"):
+        for kind in TYPES:
             name, hash = made["subjects"].get(kind), made[f"{kind}_hash"]
             if name is None or hash is None:
                 continue
-            row = desk.engine.sources.by_hash(kind, hash)  # type: ignore[arg-type]
+            row = desk.engine.sources.by_hash(kind, hash)
             source = str(row.source) if row is not None else f"path:./{name}"
             if not source.startswith(("builtin:", "hf:")):
                 source = "path:./" + source.partition(":")[2].rstrip("/").rsplit("/", 1)[-1]
