@@ -32,7 +32,7 @@ from microtome.capture.taken import Captures
 from microtome.core.context import SilentContext
 from microtome.core.geometry import Geometry
 from microtome.methods.dissection.dissection import Params, dissection
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from microtome.probes import Concept
 
 SIZE, LABELS, MAPS, CONCEPTS, FEW = 224, 112, 3, 700, 12
@@ -78,7 +78,7 @@ class InMemory:
         return None
 
 
-def activations(model: Model, probe: InMemory, name: str) -> np.ndarray:
+def activations(model: ImageModel, probe: InMemory, name: str) -> np.ndarray:
     layer = model.layer(name)
     maps = np.empty((len(probe), layer.units, layer.height, layer.width), np.float32)
     with torch.inference_mode(), model.record([layer]) as out:
@@ -106,7 +106,7 @@ def main() -> None:
     torch.manual_seed(0)
     config = ResNetConfig(embedding_size=64, hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type="basic")
     network = ResNetForImageClassification(config)
-    model = Model(source="bench", network=network, preprocess=Prepared(), classes=[], family="resnet", hash="", bytes=0, config={})  # type: ignore[arg-type]
+    model = ImageModel(source="bench", network=network, preprocess=Prepared(), classes=[], family="resnet", hash="", bytes=0, config={})  # type: ignore[arg-type]
     probe, small = InMemory(count, CONCEPTS), InMemory(count, FEW)
     last = STAGES[-1]
 
@@ -122,7 +122,7 @@ def main() -> None:
 
     def bare(layers: list[str], do: Arithmetic, histograms: bool = False) -> dict[str, Counts]:
         """Statistics, thresholds and counts at one quantile; histograms as one more recorder."""
-        captures = Captures(lambda _, data, examples: Shard(data, 0, examples, do))
+        captures = Captures(lambda _, data, examples, width: Shard(data, 0, examples, do, width))
         out = {}
         with captures.open(model, probe, [model.layer(n) for n in layers], count, SilentContext()) as taken:  # type: ignore[arg-type]
             for view in taken.views():

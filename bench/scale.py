@@ -64,7 +64,7 @@ def point(images: int, units: int, concepts: int) -> dict[str, float]:
     from microtome.core.context import SilentContext
     from microtome.core.geometry import Geometry
     from microtome.methods.dissection.dissection import Params, dissection
-    from microtome.models.model import Model
+    from microtome.models.image import ImageModel
     from microtome.probes import Concept
 
     class Tensor:
@@ -100,7 +100,7 @@ def point(images: int, units: int, concepts: int) -> dict[str, float]:
         torch.nn.Conv2d(3, 64, 5, 4, 2), torch.nn.ReLU(), torch.nn.Conv2d(64, units, 3, 1, 1), torch.nn.ReLU(),
         torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(units, 10),
     )  # fmt: skip
-    model = Model(source="bench", network=network, preprocess=Tensor(), classes=[], family="cnn", hash="", bytes=0, config={})  # type: ignore[arg-type]
+    model = ImageModel(source="bench", network=network, preprocess=Tensor(), classes=[], family="cnn", hash="", bytes=0, config={})  # type: ignore[arg-type]
 
     def run(count: int) -> None:
         dissection.function(model=model, probe=Drawn(count), layers=["3"], params=Params(), run=SilentContext())

@@ -61,6 +61,7 @@ class FakeModel:
 
 
 class FakeProbe:
+    modality = "image"
     kind = "generator"
 
     def __init__(self, source: str) -> None:

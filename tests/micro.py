@@ -12,10 +12,29 @@ import numpy as np
 import torch
 from PIL import Image
 
+from microtome.probes import Concept, TextSet
+from microtome.probes.packed import packed
+
 ROOT = Path(tempfile.mkdtemp(prefix="microtome-micro-"))
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 FAMILIES = ("resnet", "vit", "mobilenet", "convnext")
 CLASSES = ("disc", "square", "stripe")
+#: Families of models that read; the first predicts the next token, the second fills in masked ones, the third classifies.
+TEXT_FAMILIES = ("gpt2", "bert", "distilbert")
+TEXTS = (
+    "def add(left, right):\n    return left + right\n",
+    "for name in names:\n    print(name)\n",
+    "import os\nclass Queue(object):\n    pass\n",
+    "# a comment about nothing\nvalue = 0\n",
+    "try:\n    run(1, 2)\nexcept ValueError as error:\n    raise\n",
+    "x = [i for i in range(10)]\n",
+    "while True:\n    break\n",
+    "text = 'hällo wörld'\n",
+    "def sub(left, right):\n    return left - right\n",
+    "print('done', file=out)\n",
+    "a = b = c\n",
+    "if left and right:\n    left, right = right, left\n",
+)
 
 
 def _network(family: str, size: int) -> Any:
@@ -99,3 +118,97 @@ def probe(count: int = 12) -> Any:
     from microtome.probes import open_probe
 
     return open_probe(f"path:{write_probe(ROOT / f'probe-{count}', count)}#val")
+
+
+def tokenizer(kind: str = "byte-level") -> Any:
+    """A small tokenizer made from the micro texts: byte-level BPE as GPT-2's, or WordPiece as BERT's, or one of characters."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+    if kind == "byte-level":
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer: Any = trainers.BpeTrainer(vocab_size=320, special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False)
+        made.train_from_iterator(TEXTS, trainer)
+        made.post_processor = processors.ByteLevel(trim_offsets=True)
+    elif kind == "wordpiece":
+        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        made.decoder = decoders.WordPiece()
+        names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        made.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=160, special_tokens=names, show_progress=False))
+        ends = [(n, made.token_to_id(n)) for n in ("[CLS]", "[SEP]")]
+        made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    else:
+        vocabulary = {c: i for i, c in enumerate(["<other>", *sorted({c for text in TEXTS for c in text})])}
+        made = Tokenizer(models.WordLevel(vocabulary, unk_token="<other>"))
+        made.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+        made.decoder = decoders.Fuse()
+    return made
+
+
+def _text_network(family: str, vocabulary: int) -> Any:
+    import transformers as t
+
+    if family == "gpt2":
+        c = t.GPT2Config(vocab_size=vocabulary, n_positions=48, n_embd=24, n_layer=3, n_head=3, bos_token_id=0, eos_token_id=0)
+        return t.GPT2LMHeadModel(c)
+    small: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": 48}
+    if family == "bert":
+        sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 3}
+        return t.BertForMaskedLM(t.BertConfig(**sizes, **small))
+    labels = {"id2label": {0: "code", 1: "prose"}, "label2id": {"code": 0, "prose": 1}}
+    return t.DistilBertForSequenceClassification(t.DistilBertConfig(dim=24, hidden_dim=40, n_layers=3, n_heads=3, **small, **labels))
+
+
+@lru_cache
+def text_folder(family: str, seed: int = 0) -> Path:
+    """A saved random model that reads, with its tokenizer."""
+    folder = ROOT / f"text-{family}-{seed}"
+    if not folder.exists():
+        made = tokenizer("byte-level" if family == "gpt2" else "wordpiece")
+        torch.manual_seed(seed)
+        _text_network(family, made.get_vocab_size()).save_pretrained(folder)
+        made.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@lru_cache
+def load_text(family: str) -> Any:
+    from microtome.models import load_model
+
+    return load_model(f"path:{text_folder(family)}")
+
+
+class MicroTexts(TextSet):
+    """The micro texts with token masks of three concepts: a word, any digit or bracket, what is indented."""
+
+    kind, source, hash = "texts", "micro:texts", "0" * 63 + "1"
+    classes = ("code", "prose")
+    concepts = (Concept("word", "lexical", 0), Concept("mark", "lexical", 1), Concept("inside", "scope", 2))
+    reports, bytes = (), 500
+
+    def __len__(self) -> int:
+        return len(TEXTS)
+
+    def text(self, index: int) -> str:
+        return TEXTS[index]
+
+    def label(self, index: int) -> int:
+        return index % 2
+
+    def name(self, index: int) -> str:
+        return f"text {index}"
+
+    def labels(self, index: int) -> Any:
+        text = TEXTS[index]
+        kinds = np.array([[c.isalpha() for c in text], [c in "()[]0123456789" for c in text], [False] * len(text)])
+        start = text.find("\n    ")
+        if start >= 0:
+            kinds[2, start + 1 :] = True
+        return packed(kinds)
+
+
+@lru_cache
+def texts() -> Any:
+    return MicroTexts()

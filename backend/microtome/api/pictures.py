@@ -13,10 +13,10 @@ from sqlalchemy import select
 
 from microtome.api.desk import Desk
 from microtome.api.examples import checked
-from microtome.core.errors import NotFound, TooLarge
+from microtome.core.errors import InvalidInput, NotFound, TooLarge
 from microtome.core.geometry import Geometry
 from microtome.core.keys import content_key, sha256
-from microtome.probes import decode_image
+from microtome.probes import ImageSet, ProbeSet, decode_image
 from microtome.store import tables as t
 from microtome.store.blobs import insert_ignore, write_atomic
 from microtome.store.times import now
@@ -40,6 +40,17 @@ def scaled(image: npt.NDArray[np.uint8], size: int) -> Image.Image:
     return picture.resize(target, Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC)
 
 
+def image_set(probe: ProbeSet) -> ImageSet:
+    """The probe set, if it holds images.
+
+    Raises:
+        InvalidInput: it holds texts, of which there are no pictures.
+    """
+    if probe.modality != "image":
+        raise InvalidInput(f"{probe.source} holds texts, which have no picture. Ask for their tokens.", field="probe")
+    return probe  # type: ignore[return-value]
+
+
 def geometry_of(desk: Desk, model: str | None) -> Geometry | None:
     """How ``model`` sees images: resized and cropped. None for the image as it is."""
     if model is None:
@@ -52,7 +63,7 @@ def example_picture(
     desk: Desk, slug: str, index: int, size: int | None, model: str | None = None, held: str | None = None
 ) -> tuple[str, bytes | None, str]:
     """ETag, bytes (None when the client holds them) and media type. With ``model``, what that model sees of it."""
-    _, probe = checked(desk, slug, index)
+    probe = image_set(checked(desk, slug, index)[1])
     geometry = geometry_of(desk, model)
     etag = f"{probe.hash[:24]}-{index}-{size or 0}" + (f"-{content_key(geometry.to_dict())[:12]}" if geometry else "")
     media = "image/webp" if size else "image/png"

@@ -63,13 +63,16 @@ class LabelStore:
         """Labels uint16 [n, L, h, w] of the examples from ``start`` on; all earlier ones must be there."""
         found = encode(labels)
         first, last = self._offsets[start], self._offsets[start] + len(found.members)
-        if last > len(self._members):
-            larger = scratch_array((max(4096, 2 * int(last)), labels.shape[1]), np.uint16)
+        if last > len(self._members) or labels.shape[1] > self._members.shape[1]:
+            rows, layers = max(4096, 2 * int(last), len(self._members)), max(labels.shape[1], self._members.shape[1])
+            larger = scratch_array((rows, layers), np.uint16)
             if first:
-                larger[:first] = self._members[:first]
+                larger[:first] = 0
+                larger[:first, : self._members.shape[1]] = self._members[:first]
             self._members = larger
         self._codes[start : start + len(labels)] = found.codes
-        self._members[first:last] = found.members
+        self._members[first:last] = 0
+        self._members[first:last, : labels.shape[1]] = found.members
         self._offsets[start + 1 : start + len(labels) + 1] = first + found.offsets[1:]
 
     def get(self, start: int, stop: int) -> LabelCodes:
@@ -98,9 +101,15 @@ def encode(labels: npt.NDArray[np.uint16]) -> LabelCodes:
     return LabelCodes(codes, np.concatenate(members) if members else np.empty((0, layers), np.uint16), offsets)
 
 
-def blank(examples: int, size: tuple[int, int]) -> LabelCodes:
-    """Codes of examples without labels: every position counts, none has a concept."""
+def blank(examples: int, size: tuple[int, int], lengths: npt.NDArray[np.int32] | None = None) -> LabelCodes:
+    """Codes of examples without labels: every position counts, none has a concept.
+
+    Args:
+        lengths: positions of each row that are used; those behind them are ignored.
+    """
     codes = np.broadcast_to(np.ones((), code_dtype(size)), (examples, *size))
+    if lengths is not None:
+        codes = np.where(np.arange(size[1]) < lengths[:, None, None], codes, 0).astype(codes.dtype)
     return LabelCodes(np.ascontiguousarray(codes), np.zeros((examples, 1), np.uint16), np.arange(examples + 1, dtype=np.int64))
 
 

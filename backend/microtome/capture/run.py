@@ -7,25 +7,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from microtome.capture.labels import IGNORED
 from microtome.core.context import RunContext
 from microtome.models.layers import Layer
 from microtome.models.model import Model
-from microtome.probes import ProbeSet
 
 BATCH = 16
 _AHEAD = 4
-#: Called after every batch: first index and logits [B, classes].
-Observer = Callable[[int, torch.Tensor], None]
+#: Called after every batch: first index, its inputs, and the model's answer to them.
+Observer = Callable[[int, torch.Tensor, torch.Tensor], None]
 #: Called while a batch runs: first index, layer name, and its output [B, units, h, w], which may change afterwards.
 Taker = Callable[[int, str, torch.Tensor], None]
 
 
-def read_ahead(read: Callable[[int, int], npt.NDArray | torch.Tensor], total: int, batch: int) -> Iterator[tuple[int, torch.Tensor]]:
+def read_ahead(read: Callable[[int, int], torch.Tensor], total: int, batch: int) -> Iterator[tuple[int, torch.Tensor]]:
     """Batches in order, decoded by a thread of their own while the network computes."""
     ready: queue.Queue[tuple[int, torch.Tensor] | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
@@ -41,7 +37,7 @@ def read_ahead(read: Callable[[int, int], npt.NDArray | torch.Tensor], total: in
             for start in range(0, total, batch):
                 if stop.is_set():
                     return
-                put((start, read(start, min(start + batch, total))))  # type: ignore[arg-type]
+                put((start, read(start, min(start + batch, total))))
             put(None)
         except BaseException as error:
             put(error)
@@ -96,9 +92,9 @@ def forward_pass(
                 if model.device.type == "cuda":
                     torch.cuda.empty_cache()
                 continue
-            observe(at, logits)
+            observe(at, part, logits)
             rest, at = rest[len(part) :], at + len(part)
-        run.progress(min(at, total), total, "images")
+        run.progress(min(at, total), total, {"image": "images", "text": "texts"}[model.modality])
 
 
 def _forward(model: Model, batch: torch.Tensor, start: int, layers: Sequence[Layer], take: Taker | None) -> torch.Tensor:
@@ -110,22 +106,3 @@ def _forward(model: Model, batch: torch.Tensor, start: int, layers: Sequence[Lay
         if model.device.type == "cuda":
             batch = batch.pin_memory()
         return model.forward(batch.to(model.device, non_blocking=True))
-
-
-def read_labels(model: Model, probe: ProbeSet, indices: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.uint16]:
-    """uint16 [n, L, *size]: concept labels through the model's own geometry; ignored positions are IGNORED in every map."""
-    geometry = model.preprocess.geometry
-    out = []
-    for index in indices:
-        labels, ignore = probe.labels(index), probe.ignore(index)
-        assert labels is not None
-        shown = geometry.labels(labels, size, outside=int(IGNORED))  # what lies outside the source image is not "nothing"
-        if ignore is not None:
-            shown[:, geometry.labels(ignore, size)] = IGNORED
-        out.append(shown)
-    return np.stack(out)
-
-
-def label_size(model_input: tuple[int, int]) -> tuple[int, int]:
-    """Size at which masks are compared: the model's input up to 128 pixels, half of it above (112 for 224, as NetDissect)."""
-    return tuple(s if s <= 128 else s // 2 for s in model_input)  # type: ignore[return-value]

@@ -13,12 +13,14 @@ import torch
 from microtome.capture.arithmetic import Arithmetic
 from microtome.capture.labels import LabelCodes, LabelStore, blank
 from microtome.capture.pieces import Piece
+from microtome.capture.reading import reading_of, sized
 from microtome.capture.recorders.batch import Batch, Recorder
 from microtome.capture.recorders.look import Look
 from microtome.capture.recorders.tally import ConceptAreas
-from microtome.capture.run import BATCH, forward_pass, label_size, read_ahead, read_labels
+from microtome.capture.run import BATCH, forward_pass, read_ahead
 from microtome.capture.scratch import scratch_array
 from microtome.core.context import RunContext
+from microtome.models.layers import Layer
 from microtome.models.model import Model
 from microtome.probes import ProbeSet
 
@@ -62,6 +64,10 @@ class Shards(Protocol):
         """The labels of all examples, at the size masks are compared."""
         ...
 
+    def lengths(self) -> npt.NDArray[np.int32] | None:
+        """Used sites of every example, int32 [examples]; None where all are."""
+        ...
+
     def drop(self, piece: Piece) -> None:
         """Forget the activations of a piece."""
         ...
@@ -83,11 +89,15 @@ class Shard:
     """Implements :class:`Shards` for the examples ``start`` to ``stop`` of a probe set, on one device.
 
     Activations live in scratch files, so memory does not grow with the examples.
+
+    Args:
+        width: tokens of the longest text of the question; None for images.
     """
 
-    def __init__(self, probe: ProbeSet, start: int, stop: int, do: Arithmetic) -> None:
+    def __init__(self, probe: ProbeSet, start: int, stop: int, do: Arithmetic, width: int | None = None) -> None:
         self.start, self.stop = start, stop
-        self._probe, self._do = probe, do
+        self._probe, self._do, self._width = probe, do, width
+        self._lengths: npt.NDArray[np.int32] | None = None
         self._kept: dict[Piece, _Kept] = {}
         self._logits: Floats | None = None
         self._store: LabelStore | None = None
@@ -96,39 +106,46 @@ class Shard:
     def forward(self, model: Model, pieces: Sequence[Piece], run: RunContext) -> None:
         count = self.stop - self.start
         layers = [model.layers[name] for name in dict.fromkeys(p.layer for p in pieces)]
-        kept = {p: self._room(model, p, count) for p in pieces}
-        logits = scratch_array((count, len(model.classes)), np.float32)
-        self._size = label_size(model.preprocess.size)
+        kept = {p: self._room(sized(model.layers[p.layer], self._width), p, count) for p in pieces}
+        reading = reading_of(model, self._probe, self._width)
+        logits = scratch_array((count, reading.outputs), np.float32)
+        self._size = reading.size
         labelled = bool(pieces) and bool(self._probe.concepts) and self._store is None
         store = LabelStore(count, self._size) if labelled else None
+        lengths = np.zeros(count, np.int32) if self._width is not None else None
 
         def read(first: int, last: int) -> torch.Tensor:
             run.check()
-            wanted = range(self.start + first, self.start + last)
-            if store is not None:
-                store.put(first, read_labels(model, self._probe, wanted, self._size))
-            return model.preprocess([self._probe.image(i) for i in wanted])
+            inputs, labels = reading.read(range(self.start + first, self.start + last), labels=store is not None)
+            if store is not None and labels is not None:
+                store.put(first, labels)
+            return inputs
 
         def take(first: int, name: str, tensor: torch.Tensor) -> None:
             for piece, room in kept.items():
                 if piece.layer == name:
-                    target = room.maps[first : first + len(tensor)]
-                    torch.from_numpy(target).copy_(tensor[:, piece.start : piece.stop])
+                    target = torch.from_numpy(room.maps[first : first + len(tensor)])
+                    width = min(tensor.shape[3], target.shape[3])  # a batch is as wide as its longest text, special tokens included
+                    target[..., :width].copy_(tensor[:, piece.start : piece.stop, :, :width])
+                    target[..., width:] = 0.0
 
-        def observe(first: int, outputs: torch.Tensor) -> None:
+        def observe(first: int, inputs: torch.Tensor, outputs: torch.Tensor) -> None:
             last = first + len(outputs)
-            logits[first:last] = outputs.float().cpu().numpy()
+            logits[first:last] = reading.answer(outputs, inputs).cpu().numpy()
+            used = reading.lengths(inputs)
+            if lengths is not None and used is not None:
+                lengths[first:last] = used
             for room in kept.values():
-                room.look.update(self.start + first, room.maps[first:last], room.peaks[:, first:last], room.sites[:, first:last], self._do)
+                places = room.peaks[:, first:last], room.sites[:, first:last]
+                room.look.update(self.start + first, room.maps[first:last], *places, self._do, used)
 
         forward_pass(model, read_ahead(read, count, BATCH), count, run, observe, layers, take)
         self._kept |= kept
-        self._logits = logits
+        self._logits, self._lengths = logits, lengths
         self._store = store or self._store
 
     @staticmethod
-    def _room(model: Model, piece: Piece, count: int) -> _Kept:
-        layer = model.layers[piece.layer]
+    def _room(layer: Layer, piece: Piece, count: int) -> _Kept:
         return _Kept(
             scratch_array((count, piece.units, layer.height, layer.width), np.float32),
             scratch_array((piece.units, count), np.float32),
@@ -147,10 +164,13 @@ class Shard:
         for first in range(0, len(maps), CHUNK):
             last = min(first + CHUNK, len(maps))
             part = maps[first:last] if units is None else maps[first:last, units[0] : units[1]]
-            yield Batch(self.start + first, part, self._labels(first, last))
+            lengths = None if self._lengths is None else self._lengths[first:last]
+            yield Batch(self.start + first, part, self._labels(first, last), lengths)
 
     def _labels(self, first: int, last: int) -> LabelCodes:
-        return blank(last - first, self._size) if self._store is None else self._store.get(first, last)
+        if self._store is not None:
+            return self._store.get(first, last)
+        return blank(last - first, self._size, None if self._lengths is None else self._lengths[first:last])
 
     def record(self, piece: Piece, recorders: Sequence[R], run: RunContext, units: tuple[int, int] | None = None) -> Sequence[R]:
         for batch in self._batches(piece, units):
@@ -169,6 +189,9 @@ class Shard:
 
     def labels(self) -> LabelCodes:
         return self._labels(0, self.stop - self.start)
+
+    def lengths(self) -> npt.NDArray[np.int32] | None:
+        return self._lengths
 
     def areas(self, concepts: int) -> ConceptAreas:
         total = ConceptAreas(np.zeros(concepts, np.int64), 0)

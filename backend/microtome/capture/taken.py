@@ -17,11 +17,14 @@ import numpy.typing as npt
 from microtome.capture.arithmetic import arithmetic_for
 from microtome.capture.labels import LabelCodes
 from microtome.capture.pieces import Piece, bytes_per_unit, split
+from microtome.capture.reading import check_fit, input_size, sized, text_width
 from microtome.capture.recorders.batch import Recorder
 from microtome.capture.recorders.histogram import Histogram
 from microtome.capture.recorders.moments import MomentStats
+from microtome.capture.recorders.ranked import Ranked
 from microtome.capture.recorders.tally import ConceptAreas, Counts, Tally
 from microtome.capture.recorders.thresholds import Thresholds, select
+from microtome.capture.recorders.troughs import Troughs
 from microtome.capture.scratch import scratch_budget
 from microtome.capture.shard import Floats, Shard, Shards
 from microtome.core.context import RunContext
@@ -32,12 +35,13 @@ from microtome.probes import ProbeSet
 R = TypeVar("R", bound=Recorder)
 #: Units whose thresholds are found at a time; the counts of their digits take about 100 kB each.
 _UNITS = 512
-MakeShards = Callable[[Model, ProbeSet, int], Shards]
+#: Of model, probe set, number of examples, and tokens of the longest text (None for images).
+MakeShards = Callable[[Model, ProbeSet, int, int | None], Shards]
 
 
-def local_shards(model: Model, probe: ProbeSet, examples: int) -> Shards:
+def local_shards(model: Model, probe: ProbeSet, examples: int, width: int | None) -> Shards:
     """All examples in this process, on the model's device."""
-    return Shard(probe, 0, examples, arithmetic_for(str(model.device)))
+    return Shard(probe, 0, examples, arithmetic_for(str(model.device)), width)
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class _Holding:
 
     shards: Shards
     examples: int
+    width: int | None
     bytes: dict[Piece, int] = field(default_factory=dict)
     memo: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     logits: bool = False
@@ -108,6 +113,16 @@ class View:
         """Counts shared with concepts, at thresholds [units, points]."""
         return self.record(Tally(thresholds, concepts))[0].finish()
 
+    def ranked(self, thresholds: Floats, concepts: int) -> Counts:
+        """The same as :meth:`tally` at thresholds that most positions exceed, where sites are positions: in texts."""
+        return self.record(Ranked(thresholds, concepts))[0].finish()
+
+    def troughs(self) -> tuple[Floats, npt.NDArray[np.int32]]:
+        """Smallest activation of every unit on every example and its site, [units, examples] each."""
+        examples = self._holding.examples
+        found = self.record(Troughs(self.units, examples))[0]
+        return found.values, found.sites
+
     def maps(self, slots: npt.NDArray[np.int32]) -> Floats:
         """Maps of chosen examples, ``slots`` [units, n], as float32 [units, n, h, w]."""
         return self._holding.shards.maps(self.piece, slots)
@@ -125,6 +140,11 @@ class Taken:
         return sum(self._holding.bytes.values())
 
     @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of what maps of sites cover: the model's input, or a row of the tokens of the longest text."""
+        return input_size(self._model, self._holding.width)
+
+    @property
     def passes(self) -> int:
         """Passes over the examples that the question takes if nothing is kept from before."""
         return max(1, len(self._groups))
@@ -137,7 +157,7 @@ class Taken:
                     _drop(self._holding, piece)
             self._record([*group, *self._company])
             for piece in group:
-                yield View(self._model.layers[piece.layer], piece, self._holding, self._run)
+                yield View(sized(self._model.layers[piece.layer], self._holding.width), piece, self._holding, self._run)
 
     def logits(self) -> Floats:
         """float32 [examples, classes]."""
@@ -155,6 +175,10 @@ class Taken:
         """The labels of all examples; to be asked once something is recorded."""
         return self._holding.shards.labels()
 
+    def lengths(self) -> npt.NDArray[np.int32] | None:
+        """Tokens of every text, int32 [examples], as far as the window goes; None for images. To be asked once something is recorded."""
+        return self._holding.shards.lengths()
+
     def _record(self, pieces: Sequence[Piece]) -> None:
         """Make one pass for those ``pieces`` that are not there."""
         holding = self._holding
@@ -164,7 +188,8 @@ class Taken:
         holding.shards.forward(self._model, missing, self._run)
         holding.logits = True
         for piece in missing:
-            holding.bytes[piece] = bytes_per_unit(self._model.layers[piece.layer], holding.examples) * piece.units
+            layer = sized(self._model.layers[piece.layer], holding.width)
+            holding.bytes[piece] = bytes_per_unit(layer, holding.examples) * piece.units
 
 
 def _drop(holding: _Holding, piece: Piece) -> None:
@@ -193,16 +218,20 @@ class Captures:
         Raises:
             TooLarge: not even one unit fits the bound of scratch files.
         """
+        check_fit(model, probe)
         key = (model.hash, probe.hash, examples)
         keep = bool(model.hash and probe.hash)  # what has no identity is never taken for something else
         budget = scratch_budget()
-        groups = split(layers, examples, budget)
-        holding = (self._held.pop(key, None) if keep else None) or _Holding(self._make(model, probe, examples), examples)
+        holding = self._held.pop(key, None) if keep else None
+        if holding is None:
+            width = text_width(model, probe, examples)
+            holding = _Holding(self._make(model, probe, examples, width), examples, width)
         try:
+            groups = split([sized(layer, holding.width) for layer in layers], examples, budget)
             company: list[Piece] = []
             asked = [piece for group in groups for piece in group]
             if len(groups) <= 1:
-                company = self._company(model, asked, key, budget) if self._wanted and keep else []
+                company = self._company(model, asked, key, budget, holding.width) if self._wanted and keep else []
                 self._make_room(model, holding, [*asked, *company], budget)
             else:
                 self._make_room(model, holding, [], budget)
@@ -221,16 +250,16 @@ class Captures:
             holding.shards.close()
         self._held.clear()
 
-    def _company(self, model: Model, asked: Sequence[Piece], key: tuple[str, str, int], budget: int) -> list[Piece]:
+    def _company(self, model: Model, asked: Sequence[Piece], key: tuple[str, str, int], budget: int, width: int | None) -> list[Piece]:
         """Pieces for waiting questions that fit beside those asked for."""
         assert self._wanted is not None
         names = {p.layer for p in asked}
-        room = budget - sum(bytes_per_unit(model.layers[p.layer], key[2]) * p.units for p in asked)
+        room = budget - sum(bytes_per_unit(sized(model.layers[p.layer], width), key[2]) * p.units for p in asked)
         out = []
         for layer in model.layers.values():
             if layer.name in names or layer.name not in self._wanted(*key):
                 continue
-            size = bytes_per_unit(layer, key[2]) * layer.units
+            size = bytes_per_unit(sized(layer, width), key[2]) * layer.units
             if size <= room:
                 out.append(Piece(layer.name, 0, layer.units))
                 room -= size
@@ -238,7 +267,8 @@ class Captures:
 
     def _make_room(self, model: Model, holding: _Holding, pieces: Sequence[Piece], budget: int) -> None:
         """Forget what is least recently used until ``pieces`` fit beside what stays."""
-        new = sum(bytes_per_unit(model.layers[p.layer], holding.examples) * p.units for p in pieces if p not in holding.bytes)
+        layers = {p: sized(model.layers[p.layer], holding.width) for p in pieces if p not in holding.bytes}
+        new = sum(bytes_per_unit(layer, holding.examples) * p.units for p, layer in layers.items())
         need = budget if not pieces else new + sum(holding.bytes.values())
         others = sum(sum(h.bytes.values()) for h in self._held.values())
         while self._held and need + others > budget:

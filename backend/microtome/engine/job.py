@@ -92,6 +92,8 @@ class Job:
             out["probe"] = self.worker.probes.open(plan["probe"])
         if "example" in plan:
             out["example"] = self.worker.probes.example(plan["example"])
+        if "prompt" in values:
+            out["prompt"] = values["prompt"]
         if "layers" in {*spec.subjects, *spec.optional_subjects}:
             out["layers"] = self.missing if spec.partition == "layers" else values["layers"]
         if "units" in values:

@@ -10,12 +10,15 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from microtome.core.errors import InvalidInput, NotFound
-from microtome.core.keys import content_key
+from microtome.core.keys import content_key, sha256
 from microtome.engine.imports import refuse_imported
 from microtome.engine.reader import SourceReader
 from microtome.store import Store
 from microtome.store import tables as t
 from microtome.store.sources import SourceRepository
+
+#: Characters of a prompt.
+MAX_PROMPT = 20_000
 
 
 @dataclass(slots=True)
@@ -59,8 +62,11 @@ class SubjectChecker:
             self._layers(out, rows, given.get("layers"), by_part=manifest["partition"] == "layers")
         if "units" in given:
             self._units(out, rows, given["units"])
+        _check_modality(out, manifest)
         if "example" in given:
             self._example(out, given["example"])
+        if "prompt" in given:
+            self._prompt(out, given["prompt"])
         if "targets" in given:
             self._targets(out, rows, given["targets"])
         return out
@@ -99,6 +105,21 @@ class SubjectChecker:
 
     def _example(self, out: Subjects, text: str) -> None:
         out.values["example"], out.hashes["example"], out.plan["example"] = self._image(out, text, "subjects.example")
+
+    @staticmethod
+    def _prompt(out: Subjects, text: str) -> None:
+        try:
+            out.hashes["prompt"] = sha256(text.encode())
+        except UnicodeEncodeError as error:
+            raise InvalidInput(
+                f"Character {error.start} of the prompt is half of a pair and stands for nothing.", field="subjects.prompt"
+            ) from None
+        if len(text) > MAX_PROMPT:
+            raise InvalidInput(
+                f"The prompt has {len(text):,} characters; at most {MAX_PROMPT:,} are taken. Add a long text as a probe set.",
+                field="subjects.prompt",
+            )
+        out.values["prompt"] = text
 
     def _image(self, out: Subjects, text: str, field: str) -> tuple[str, str, dict[str, Any]]:
         """An image that is named: its canonical name, its hash, and what the worker needs to fetch it."""
@@ -160,6 +181,31 @@ class SubjectChecker:
         if not any(weights.values()):
             raise InvalidInput("A direction needs at least one weight that is not zero.", field=f"{field}.weights")
         return {"layer": row.name, "weights": {str(i): w for i, w in sorted(weights.items()) if w}}
+
+
+def _check_modality(out: Subjects, manifest: Mapping[str, Any]) -> None:
+    """Images go to models that see, texts to models that read, and both to methods that are for them.
+
+    Raises:
+        InvalidInput: naming the subject that does not fit.
+    """
+    held = {"image": "images", "text": "texts"}
+    kinds = {
+        role: row.description.get("modality", "image") for role, row in (("model", out.model), ("probe", out.probe)) if row is not None
+    }
+    for role, kind in kinds.items():
+        if kind not in manifest["modalities"]:
+            takes = " and ".join(held[m] for m in manifest["modalities"])
+            raise InvalidInput(
+                f"{manifest['id']} is for {takes}; {out.values[role]} is for {held[kind]}. `microtome methods` says what each is for.",
+                field=f"subjects.{role}",
+            )
+    if len(set(kinds.values())) > 1:
+        raise InvalidInput(
+            f"{out.values['model']} takes {held[kinds['model']]}, {out.values['probe']} holds {held[kinds['probe']]}. Choose a probe set "
+            f"of {held[kinds['model']]}.",
+            field="subjects.probe",
+        )
 
 
 def _class(out: Subjects, names: Sequence[str], index: int, field: str) -> int:

@@ -47,6 +47,7 @@ def list_probe(
         )
     reports = [_report(r) for r in probe.reports]
     description = {
+        "modality": probe.modality,
         "kind": probe.kind,
         "examples": len(probe),
         "classes": list(probe.classes),
@@ -62,17 +63,18 @@ def list_probe(
 
 
 def concept_counts(probe: Any, progress: Callable[[int, int, str], None]) -> list[list[int]]:
-    """Images and pixels of every concept, in order; ignored pixels do not count."""
+    """Examples of every concept and its places in them (pixels, characters), in order; ignored pixels do not count."""
     counts = np.zeros((len(probe.concepts), 2), np.int64)
     for index in range(len(probe) if len(probe.concepts) else 0):
-        labels, ignore = probe.labels(index), probe.ignore(index)
+        labels = probe.labels(index)
         if labels is None:
             continue
+        ignore = probe.ignore(index) if probe.modality == "image" else None
         kept = labels if ignore is None else labels[:, ~ignore]
         pixels = np.bincount(kept.reshape(-1), minlength=len(counts) + 1)[1 : len(counts) + 1]
         counts += np.stack([pixels > 0, pixels], axis=1)
         if index % 64 == 0:
-            progress(index, len(probe), "images counted")
+            progress(index, len(probe), "examples counted")
     return counts.tolist()  # type: ignore[no-any-return]
 
 

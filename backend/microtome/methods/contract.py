@@ -15,8 +15,8 @@ from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput, MicrotomeError
 from microtome.results import Result
 
-#: Roles a method may name. ``units`` is ``{"layer": str, "indices": [int]}``; ``results`` are keys of earlier results.
-ROLES = ("model", "probe", "layers", "units", "example", "targets", "results")
+#: Roles a method may name. ``prompt`` is a text; ``units`` is ``{"layer": str, "indices": [int]}``; ``results`` are keys of results.
+ROLES = ("model", "probe", "layers", "units", "example", "prompt", "targets", "results")
 Results = Mapping[str, Result]
 
 

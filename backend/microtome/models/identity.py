@@ -16,10 +16,12 @@ from microtome.core.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from microtome.core.keys import content_key, file_hash
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
-HELP = "Write builtin:tinyplaces-resnet (or tinyplaces-vit, flowers-cnn), path:FOLDER in Hugging Face format, or hf:ORG/NAME."
+HELP = "Write builtin:tinyplaces-resnet (or tinyplaces-vit, pycode-gpt, flowers-cnn), path:FOLDER in Hugging Face format, or hf:ORG/NAME."
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.safetensors.index.json", "pytorch_model.bin.index.json")
+#: What decides how texts become tokens; the same in every model folder, and part of its identity.
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model")
 _HUB_PART = "[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
-_CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json")
+_CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json", *_TOKENIZERS)
 
 
 def split_source(source: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The layer tree of any image classifier, found by watching one forward pass; no code per architecture.
+"""Layers, and the layer tree of any image classifier, found by watching one forward pass; no code per architecture.
 
 A module's output becomes a **layer** when it is a tensor with a batch axis that can be read as units x sites:
 
@@ -9,6 +9,7 @@ bchw      [B, C, H, W]         channels
 bhwc      [B, H, W, C]         last axis (layer norms and linear layers of ConvNeXt)
 tokens    [B, T, D]            last axis; leading special tokens dropped, rest on a grid
 vector    [B, D]               last axis, one site
+sequence  [B, T, D]            last axis; tokens of a text in a row (:mod:`microtome.models.text_layers`)
 ========  ===================  =========================================================
 """
 
@@ -23,7 +24,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-Layout = Literal["bchw", "bhwc", "tokens", "vector"]
+Layout = Literal["bchw", "bhwc", "tokens", "vector", "sequence"]
 _MAX_SPECIAL = 8
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.ELU)
 
@@ -37,6 +38,8 @@ class Layer:
         kind: class of the module. units, height, width: shape of one example's output.
         special: leading tokens that are no place in the image (class token, registers).
         order: rank in the order of execution. depth: nesting. default: dissected unless chosen otherwise.
+        module: path of the module it is read at, where that is not the name. point: its output, or its first input.
+        group: coordinates that make up one unit, whose activation is their Euclidean norm; 0 where a unit is one coordinate.
     """
 
     name: str
@@ -50,9 +53,20 @@ class Layer:
     default: bool
     order: int
     depth: int
+    module: str = ""
+    point: Literal["output", "input"] = "output"
+    group: int = 0
 
     def canonical(self, output: torch.Tensor) -> torch.Tensor:
-        """The module's output as [B, units, height, width]."""
+        """What the layer is read from as [B, units, height, width].
+
+        A sequence is one row, as long as the batch's longest, without the special tokens at its beginning.
+        """
+        if self.layout == "sequence":
+            tokens = output[:, self.special :]
+            if self.group:
+                tokens = tokens.unflatten(-1, (self.units, self.group)).norm(dim=-1)
+            return tokens.transpose(1, 2)[:, :, None]
         if self.layout == "bchw":
             return output
         if self.layout == "bhwc":

@@ -15,8 +15,11 @@ from torch import nn
 from microtome.core.errors import InvalidInput, NotFound, Unavailable
 from microtome.core.keys import content_key
 from microtome.models.identity import disk_bytes, folder_hash, folder_of, module_file_hash, split_source
+from microtome.models.image import ImageModel
+from microtome.models.loading_text import reads_text, text_model
 from microtome.models.model import Model
 from microtome.models.preprocess import Preprocessor
+from microtome.models.weights import builtin_network, pretrained
 
 #: Keys of a configuration that say nothing about the network itself.
 _NOISE = ("transformers_version", "_name_or_path", "id2label", "label2id", "dtype", "torch_dtype")
@@ -63,56 +66,34 @@ def load_model(source: str, device: str = "cpu") -> Model:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
         raise InvalidInput(f"{folder.name}/config.json cannot be read: {str(error)[:300]}", field="source") from None
-    network = _builtin_network(folder, config) if scheme == "builtin" else _pretrained(folder)
     labels = getattr(config, "id2label", None) or {}
     card = folder / "README.md"
-    return Model(
-        source=source,
+    common: dict[str, Any] = {
+        "source": source,
+        "family": str(config.model_type),
+        "hash": folder_hash(folder),
+        "bytes": disk_bytes(folder),
+        "config": {k: v for k, v in json.loads(config.to_json_string()).items() if k not in _NOISE},
+        "card": card.read_text(encoding="utf-8")[:100_000] if card.exists() else None,
+        "device": device,
+    }
+    classes = [str(labels[i]) for i in sorted(labels)]
+    if reads_text(folder, config):
+        return text_model(folder, config, builtin=scheme == "builtin", classes=classes, common=common)
+    network = builtin_network(folder, config) if scheme == "builtin" else _pretrained(folder)
+    return ImageModel(
         network=network,
         preprocess=Preprocessor(folder, config),
-        classes=[str(labels[i]) for i in sorted(labels)],
-        family=str(config.model_type),
-        hash=folder_hash(folder),
-        bytes=disk_bytes(folder),
-        config={k: v for k, v in json.loads(config.to_json_string()).items() if k not in _NOISE},
-        card=card.read_text(encoding="utf-8")[:100_000] if card.exists() else None,
+        classes=classes,
         channels=int(getattr(config, "num_channels", 3)),
-        device=device,
+        **common,
     )
 
 
 def _pretrained(folder: Path) -> nn.Module:
     from transformers import AutoModelForImageClassification
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("pytorch_model*.bin")):
-        raise NotFound(f"'{folder}' has a config.json but no weights (model.safetensors).", field="source")
-    try:
-        network, report = AutoModelForImageClassification.from_pretrained(
-            folder, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
-        )
-    except Exception as error:
-        raise InvalidInput(f"'{folder}' cannot be loaded as an image classifier: {str(error)[:400]}", field="source") from None
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise InvalidInput(
-            f"'{folder}' lacks weights for {len(missing)} parameters, among them {missing[:3]}; they would be random. "
-            "Save the whole classifier with save_pretrained.",
-            field="source",
-        )
-    return network
-
-
-def _builtin_network(folder: Path, config: Any) -> nn.Module:
-    from safetensors.torch import load_file
-
-    from microtome.models.builtin.networks import build
-
-    network = build(folder.name, config)
-    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / "model.safetensors").items()})
-    return network
+    return pretrained(folder, AutoModelForImageClassification, "an image classifier")
 
 
 def _load_module(source: str, place: str, device: str) -> Model:
@@ -142,7 +123,7 @@ def _load_module(source: str, place: str, device: str) -> Model:
     preprocess.mean = tuple(options.get("mean", preprocess.mean))
     preprocess.std = tuple(options.get("std", preprocess.std))
     known = {k: v for k, v in options.items() if isinstance(v, str | int | float | list | tuple)}
-    return Model(
+    return ImageModel(
         source=source,
         network=network.float(),
         preprocess=preprocess,

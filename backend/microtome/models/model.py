@@ -1,49 +1,46 @@
-"""A loaded model: network, preprocessing, layers, identity. The one adapter for all families."""
+"""A loaded model: network, layers, identity. What is common to models that see and models that read."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
 from microtome.core.errors import InvalidInput, NotFound
-from microtome.models.layers import Layer, find_layers, first_tensor
-from microtome.models.preprocess import Preprocessor
+from microtome.models.layers import Layer, first_tensor
+
+Modality = Literal["image", "text"]
 
 
-def class_probabilities(logits: torch.Tensor, multilabel: bool) -> torch.Tensor:
-    """float64 [..., classes]: of one class among all, or of each label by itself where several may hold at once."""
-    return logits.double().sigmoid() if multilabel else logits.double().softmax(-1)
-
-
-class Model:
+class Model(ABC):
     """A network in evaluation mode on one device.
 
     Attributes:
-        hash: identity, sha256 of weights, configuration and processor.
+        hash: identity, sha256 of weights, configuration and processor or tokenizer.
         layers: all layers by name, in order of execution.
-        classes: names of the outputs.
-        multilabel: whether several classes may hold at once, as the configuration's ``problem_type`` says.
+        classes: names of the outputs; empty where they are no classes.
         forward_passes: examples that went through the network so far; a cache hit adds none.
     """
+
+    modality: ClassVar[Modality]
+    layers: dict[str, Layer]
 
     def __init__(
         self,
         *,
         source: str,
         network: nn.Module,
-        preprocess: Preprocessor,
         classes: Sequence[str],
         family: str,
         hash: str,
         bytes: int,
         config: Mapping[str, Any],
         card: str | None = None,
-        channels: int = 3,
         device: str = "cpu",
     ) -> None:
         self.source, self.hash, self.family, self.bytes, self.card = source, hash, family, bytes, card
@@ -51,20 +48,16 @@ class Model:
         self.network = network.eval().to(self.device)
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
-        self.preprocess, self.classes, self.config = preprocess, tuple(classes), dict(config)
-        self.multilabel = self.config.get("problem_type") == "multi_label_classification"
-        self.channels = channels
+        self.classes, self.config = tuple(classes), dict(config)
         self.forward_passes = 0
-        generator = torch.Generator().manual_seed(0)
-        # Noise rather than zeros: constant inputs could make outputs of different layers alias or vanish.
-        sample = torch.rand(2, channels, *preprocess.size, generator=generator).to(self.device)
-        self.layers: dict[str, Layer] = {layer.name: layer for layer in find_layers(self.network, sample)}
-        with torch.no_grad():
-            logits = first_tensor(self.network(sample))
-        if logits is None or logits.ndim != 2 or not self.layers:
-            raise InvalidInput(f"{source} is not an image classifier: its output is not [batch, classes] logits.", field="source")
-        if len(self.classes) != logits.shape[1]:
-            self.classes = tuple(f"class {i}" for i in range(logits.shape[1]))
+
+    @abstractmethod
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits of prepared inputs [B, ...]. Gradients flow if the caller enables them."""
+
+    @abstractmethod
+    def sample(self, batch: int) -> torch.Tensor:
+        """Inputs of the usual size, to measure speed with."""
 
     def layer(self, name: str) -> Layer:
         """The layer with this name or label.
@@ -81,56 +74,38 @@ class Model:
     def default_layers(self) -> list[Layer]:
         return [layer for layer in self.layers.values() if layer.default]
 
-    def attribution_layer(self) -> Layer:
-        """The last main layer whose sites all reach the output.
-
-        A class token reads the patches inside the last block, so behind that block they lead nowhere: for such networks it
-        is the layer before the last.
-        """
-        spatial = [layer for layer in self.layers.values() if layer.default and layer.height * layer.width > 1]
-        if not spatial:
-            raise InvalidInput(f"{self.source} has no layer with more than one site.", field="params.layer")
-        return spatial[-2] if spatial[-1].special and len(spatial) > 1 else spatial[-1]
-
     def module(self, layer: Layer) -> nn.Module:
-        return self.network.get_submodule(layer.name)
-
-    def inputs(self, images: Sequence[Any]) -> torch.Tensor:
-        """Preprocessed float32 [B, 3, H, W] on the model's device."""
-        return self.preprocess(images).to(self.device, non_blocking=True)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits [B, classes]. Gradients flow if the caller enables them."""
-        self.forward_passes += inputs.shape[0]
-        logits = first_tensor(self.network(inputs))
-        assert logits is not None
-        return logits
-
-    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """float64 [..., classes], of logits of the same shape."""
-        return class_probabilities(logits, self.multilabel)
+        """The module at whose output, or input, the layer is read."""
+        return self.network.get_submodule(layer.module or layer.name)
 
     @contextmanager
     def tapped(self, layers: Sequence[Layer], tap: Callable[[Layer, torch.Tensor], None]) -> Iterator[None]:
-        """Call ``tap`` with every layer's raw output in the forward passes made inside the block.
+        """Call ``tap`` with what every layer is read from, in the forward passes made inside the block.
 
         The tensor is the network's own: operations in place further on may change it, so what is to be kept must be copied.
         """
 
-        def hook(layer: Layer) -> Any:
-            def note(_: nn.Module, __: Any, output: Any) -> None:
-                tensor = first_tensor(output)
+        def note(layer: Layer) -> Callable[[Any], None]:
+            def act(value: Any) -> None:
+                tensor = first_tensor(value)
                 assert tensor is not None
                 tap(layer, tensor)
 
-            return note
+            return act
 
-        handles = [self.module(x).register_forward_hook(hook(x)) for x in layers]
+        handles = [self._hook(layer, note(layer)) for layer in layers]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    def _hook(self, layer: Layer, act: Callable[[Any], Any]) -> Any:
+        """Call ``act`` with the output of the layer's module, or its inputs; what it returns, if anything, takes their place."""
+        module = self.module(layer)
+        if layer.point == "input":
+            return module.register_forward_pre_hook(lambda _, inputs: act(inputs))
+        return module.register_forward_hook(lambda _, __, output: act(output))
 
     @contextmanager
     def record(self, layers: Sequence[Layer], *, keep_graph: bool = False) -> Iterator[dict[str, torch.Tensor]]:
@@ -151,13 +126,20 @@ class Model:
     @contextmanager
     def ablated(self, layer: Layer, units: Sequence[int], values: torch.Tensor | None = None) -> Iterator[None]:
         """Set ``units`` of ``layer`` to ``values`` (zero if None) at every site in the passes made inside the block."""
-        index = torch.as_tensor(list(units), device=self.device)
+        index = torch.as_tensor(list(units), dtype=torch.long, device=self.device)
 
         def switch_off(tensor: torch.Tensor) -> torch.Tensor:
             changed = tensor.clone()
             if layer.unit_axis == 1:
                 shape = [1, -1] + [1] * (changed.ndim - 2)
                 changed[:, index] = 0.0 if values is None else values.view(shape).to(changed)
+            elif layer.group:
+                if values is not None:
+                    raise InvalidInput(
+                        f"A unit of {layer.label} is a group of coordinates, read by its norm: it can be set to zero, to no other value.",
+                        field="units.layer",
+                    )
+                changed.unflatten(-1, (layer.units, layer.group))[..., index, :] = 0.0
             else:
                 changed[..., index] = 0.0 if values is None else values.to(changed)
             return changed
@@ -167,55 +149,56 @@ class Model:
 
     @contextmanager
     def changed(self, layer: Layer, change: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-        """Put ``change(raw output)`` in the place of the layer's output in the passes made inside the block.
+        """Put ``change(raw tensor)`` in the place of what the layer is read from, in the passes made inside the block.
 
         ``change`` returns a tensor of its own, not the one it was given: operations in place further on may write into it.
         """
 
-        def replace(_: nn.Module, __: Any, output: Any) -> Any:
-            tensor = first_tensor(output)
+        def replace(value: Any) -> Any:
+            tensor = first_tensor(value)
             assert tensor is not None
             changed = change(tensor)
-            if isinstance(output, torch.Tensor):
+            if isinstance(value, torch.Tensor):
                 return changed
-            if isinstance(output, tuple):
-                return (changed, *output[1:])
+            if isinstance(value, tuple):
+                return (changed, *value[1:])
             for name in ("last_hidden_state", "logits"):
-                if hasattr(output, name):
-                    output[name] = changed
-            return output
+                if hasattr(value, name):
+                    value[name] = changed
+            return value
 
-        handle = self.module(layer).register_forward_hook(replace)
+        handle = self._hook(layer, replace)
         try:
             yield
         finally:
             handle.remove()
 
-    def images_per_second(self, batch: int = 16) -> float:
+    def examples_per_second(self, batch: int = 16) -> float:
         """Measured speed of the bare forward pass, after one warm-up batch."""
-        sample = torch.zeros(batch, self.channels, *self.preprocess.size, device=self.device)
+        sample = self.sample(batch)
+        passed = self.forward_passes
         with torch.inference_mode():
-            self.network(sample)
+            self.forward(sample)
             start = time.perf_counter()
             for _ in range(2):
-                self.network(sample)
+                self.forward(sample)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
+        self.forward_passes = passed
         return 2 * batch / max(time.perf_counter() - start, 1e-9)
 
     def describe(self) -> dict[str, Any]:
         """What the store and the web process know of the model, as plain JSON."""
         return {
+            "modality": self.modality,
             "family": self.family,
             "hash": self.hash,
             "parameters": sum(p.numel() for p in self.network.parameters()),
             "units": sum(layer.units for layer in self.default_layers()),
-            "input": [self.channels, *self.preprocess.size],
-            "geometry": self.preprocess.geometry.to_dict(),
             "class_names": list(self.classes),
             "config": self.config,
             "card": self.card,
             "bytes": self.bytes,
             "layers": [layer.info() for layer in self.layers.values()],
-            "images_per_second": round(self.images_per_second(), 2),
+            "images_per_second": round(self.examples_per_second(), 2),
         }

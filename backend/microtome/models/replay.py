@@ -23,7 +23,7 @@ class Replay:
 
     def __init__(self, model: Model, layer: Layer, inputs: torch.Tensor) -> None:
         self._model, self._inputs = model, inputs
-        target = layer.name
+        target = layer.module or layer.name
         ancestors = {target.rsplit(".", i)[0] for i in range(1, target.count(".") + 1)}
         finished: dict[str, list[Any]] = {}
         passed = False
@@ -37,11 +37,17 @@ class Replay:
 
             return hook
 
+        def begin(_: nn.Module, __: Any) -> None:
+            nonlocal passed
+            passed = True
+
         handles = [
             module.register_forward_hook(note(name))
             for name, module in model.network.named_modules()
             if name and name not in ancestors and not name.startswith(target + ".")
         ]
+        if layer.point == "input":  # the module itself must run again
+            handles.append(model.network.get_submodule(target).register_forward_pre_hook(begin))
         try:
             with torch.no_grad():
                 self.logits = model.forward(inputs)
@@ -66,7 +72,7 @@ class Replay:
                 del module.forward
 
     def run(self, *, keep_graph: bool = False) -> torch.Tensor:
-        """Logits [B, classes]; hooks on the layer (interventions) see its stored output and may change it.
+        """Logits, as :meth:`Model.forward` gives them; hooks on the layer (interventions) see its stored output and may change it.
 
         Args:
             keep_graph: gradients flow from the logits to what is put in the place of the layer's output, if the caller enables them.

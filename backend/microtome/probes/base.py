@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,7 @@ class Example:
     image: ImageArray
     label: int | None
     name: str
-    probe: ProbeSet | None = field(default=None, repr=False, compare=False)
+    probe: ImageSet | None = field(default=None, repr=False, compare=False)
     index: int | None = None
 
     def region(self, class_name: str) -> npt.NDArray[np.bool_] | None:
@@ -78,21 +78,18 @@ class ProbeSet(ABC):
         bytes: disk use.
     """
 
+    modality: ClassVar[Literal["image", "text"]]
     kind: ClassVar[str]
     source: str
     hash: str
     classes: tuple[str, ...]
     concepts: tuple[Concept, ...]
-    size: tuple[int, int] | None
+    size: tuple[int, int] | None = None
     reports: tuple[Report, ...]
     bytes: int
 
     @abstractmethod
     def __len__(self) -> int: ...
-
-    @abstractmethod
-    def image(self, index: int) -> ImageArray:
-        """uint8 [H, W, 3]."""
 
     @abstractmethod
     def label(self, index: int) -> int | None:
@@ -102,8 +99,21 @@ class ProbeSet(ABC):
     def name(self, index: int) -> str:
         """A name a person recognises: the file's path inside the folder."""
 
+    @abstractmethod
     def labels(self, index: int) -> LabelArray | None:
-        """uint16 [L, H, W]: 0 nothing, v > 0 is ``concepts[v - 1]``. Several maps, since concepts overlap. None if none."""
+        """uint16 [L, ...] over places: 0 nothing, v > 0 is ``concepts[v - 1]``. Several maps, since concepts overlap. None if none."""
+
+
+class ImageSet(ProbeSet):
+    """Images; places are pixels, and labels [L, H, W]."""
+
+    modality = "image"
+
+    @abstractmethod
+    def image(self, index: int) -> ImageArray:
+        """uint8 [H, W, 3]."""
+
+    def labels(self, index: int) -> LabelArray | None:
         return None
 
     def ignore(self, index: int) -> npt.NDArray[np.bool_] | None:
@@ -136,3 +146,15 @@ class ProbeSet(ABC):
 
     def example(self, index: int) -> Example:
         return Example(self.image(index), self.label(index), self.name(index), self, index)
+
+
+class TextSet(ProbeSet):
+    """Texts; places are characters, and labels [L, characters]."""
+
+    modality = "text"
+
+    @abstractmethod
+    def text(self, index: int) -> str: ...
+
+    def labels(self, index: int) -> LabelArray | None:
+        return None

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from microtome.core.errors import InvalidInput, MicrotomeError, UnsupportedMedia
 from microtome.core.settings import settings
-from microtome.probes.base import Concept, ImageArray, LabelArray, ProbeSet
+from microtome.probes.base import Concept, ImageArray, ImageSet, LabelArray
 from microtome.probes.decode import decode_image, open_checked
 from microtome.probes.scan import scan
 
@@ -57,7 +57,7 @@ def _image(folder: Path, file: str, *, orient: bool) -> ImageArray:
         raise _spoilt(file, error.detail) from None
 
 
-class ImageFolder(ProbeSet):
+class ImageFolder(ImageSet):
     """A folder of images. Classes come from ``labels.csv`` if it is there, else from the first level of sub-folders."""
 
     kind = "images"
@@ -100,7 +100,7 @@ class _ConceptFile(BaseModel):
     ignore: list[int] = Field(default_factory=list)
 
 
-class SegmentationFolder(ProbeSet):
+class SegmentationFolder(ImageSet):
     """``path:FOLDER#split``: images in ``split/``, label PNGs in ``split_labels/``, ``concepts.json`` beside them.
 
     A label PNG holds one class index per pixel (8 or 16 bit, palettes are read as indices) in the size of its image.

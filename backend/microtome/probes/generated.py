@@ -18,7 +18,7 @@ from microtome.core.errors import InvalidInput
 from microtome.core.keys import content_key
 from microtome.core.settings import settings
 from microtome.probes import blocks, flowers, tinyplaces
-from microtome.probes.base import Concept, ImageArray, LabelArray, ProbeSet
+from microtome.probes.base import Concept, ImageArray, ImageSet, LabelArray
 
 DEFAULT_COUNT = 2400
 MAX_COUNT = 100_000
@@ -71,7 +71,7 @@ def _draw(name: str, split: str, start: int, stop: int) -> tuple[npt.NDArray[np.
     return np.stack([d.image for d in drawn]), np.stack([d.labels for d in drawn])
 
 
-class Generated(ProbeSet):
+class Generated(ImageSet):
     """``builtin:NAME[#split[:count]]``: generated pictures with exact masks. Default ``#val:2400``."""
 
     kind = "generator"

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from microtome.core.address import check_slug
 from microtome.core.errors import NotFound
 from microtome.core.settings import settings
-from microtome.probes.base import Concept, ImageArray, ProbeSet
+from microtome.probes.base import Concept, ImageArray, ImageSet
 
 _BACK, _INK = (226, 228, 232), (92, 96, 106)
 _SIZE = (224, 224)
@@ -52,7 +52,7 @@ def write_imported(
     _write(_folder() / f"{name}.json", head | {"bytes": known.stat().st_size})
 
 
-class ImportedProbe(ProbeSet):
+class ImportedProbe(ImageSet):
     """See the module's docstring.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where probe sets come from: ``builtin:NAME[#split[:count]]``, ``path:FOLDER[#split]``, and ``import:NAME`` from an import."""
+"""Where probe sets come from: ``builtin:NAME[#split[:count]]``, ``path:FOLDER[#split]`` or ``path:FILE``, and ``import:NAME``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from microtome.probes.base import ProbeSet
 from microtome.probes.folders import CONCEPT_FILE, ImageFolder, SegmentationFolder
 from microtome.probes.generated import DEFAULT_COUNT, GENERATORS, Generated
 from microtome.probes.imported import ImportedProbe
+from microtome.probes.pycode.set import DEFAULT_COUNT as PASSAGES
+from microtome.probes.pycode.set import PyCode
+from microtome.probes.scan import image_files
+from microtome.probes.texts import SUFFIXES, SavedDataset, TextFiles, text_files
 
 HELP = (
-    "Write builtin:tinyplaces (or flowers, or blocks), path:FOLDER for images in sub-folders by class, or path:FOLDER#split for images "
-    "with label PNGs."
+    "Write builtin:tinyplaces (or flowers, blocks, pycode), path:FOLDER for images in sub-folders by class or for files of text, "
+    "path:FOLDER#split for images with label PNGs, or path:FILE for text, JSON lines or CSV."
 )
 
 
@@ -53,14 +57,20 @@ def open_probe(source: str) -> ProbeSet:
     """
     scheme, place, fragment = split_source(source)
     if scheme == "builtin":
-        if place not in GENERATORS:
-            raise NotFound(f"There is no built-in probe set '{place[:60]}'; there is {', '.join(GENERATORS)}.", field="source")
+        if place not in GENERATORS and place != "pycode":
+            raise NotFound(f"There is no built-in probe set '{place[:60]}'; there is {', '.join([*GENERATORS, 'pycode'])}.", field="source")
         match = re.fullmatch(r"([a-z]*)(?::(\d{1,7}))?", fragment)
         if not match:
             raise InvalidInput(f"'{fragment[:60]}' is not a split. Write builtin:{place}#val:2400.", field="source")
+        if place == "pycode":
+            return PyCode(source, match[1] or "val", int(match[2] or PASSAGES))
         return Generated(source, place, match[1] or "val", int(match[2] or DEFAULT_COUNT))
     if scheme == "path":
         folder = Path(place).expanduser()
+        if folder.is_file():
+            if folder.suffix.lower() not in SUFFIXES:
+                raise InvalidInput(f"'{folder}' is not a file of texts; those end in {', '.join(sorted(SUFFIXES))}. {HELP}", field="source")
+            return TextFiles(source, folder)
         if not folder.is_dir():
             raise NotFound(f"There is no folder '{place[:200]}'. {HELP}", field="source")
         if fragment and not re.fullmatch(r"[\w.-]+", fragment):
@@ -73,7 +83,12 @@ def open_probe(source: str) -> ProbeSet:
             fragment = "val" if "val" in pairs else next(iter(pairs), "")
         if fragment and (folder / f"{fragment}_labels").is_dir():
             return SegmentationFolder(source, folder, fragment)
-        return ImageFolder(source, folder / fragment if fragment else folder)
+        inside = folder / fragment if fragment else folder
+        if (inside / "dataset_info.json").exists() and (inside / "state.json").exists():
+            return SavedDataset(source, inside)
+        if not image_files(inside)[0] and next(text_files(inside), None) is not None:
+            return TextFiles(source, inside)
+        return ImageFolder(source, inside)
     if scheme == "import":
         return ImportedProbe(source, place)
     raise InvalidInput(f"'{source[:200]}' is not a source of a probe set. {HELP}", field="source")

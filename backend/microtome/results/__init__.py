@@ -1,5 +1,6 @@
 """The result kinds: the common language of methods and views (DESIGN section 4)."""
 
+from microtome.results.base import Result
 from microtome.results.kinds import (
     KINDS,
     Column,
@@ -11,12 +12,12 @@ from microtome.results.kinds import (
     ImageMap,
     MapSet,
     Matrix,
-    Result,
     Scatter,
     Scorecard,
     Tree,
     UnitTable,
 )
+from microtome.results.language import Generation, Graph, LensGrid, TokenMap
 
 __all__ = [
     "KINDS",
@@ -26,12 +27,16 @@ __all__ = [
     "Curves",
     "Distribution",
     "Gallery",
+    "Generation",
+    "Graph",
     "ImageMap",
+    "LensGrid",
     "MapSet",
     "Matrix",
     "Result",
     "Scatter",
     "Scorecard",
+    "TokenMap",
     "Tree",
     "UnitTable",
 ]

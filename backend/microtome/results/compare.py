@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from microtome.core.errors import InvalidInput
-from microtome.results.kinds import Result, Scorecard
+from microtome.results.base import Result
+from microtome.results.kinds import Scorecard
 from microtome.results.measured import Reference, measure_in
 
 #: Texts and numbers of documents that are named when they differ.

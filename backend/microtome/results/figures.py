@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from microtome.results.kinds import Curves, Distribution, Matrix, Result, Scatter, Scorecard
+from microtome.results.base import Result
+from microtome.results.kinds import Curves, Distribution, Matrix, Scatter, Scorecard
 
 INK, QUIET, GRID, CHANCE, BAR = "#16191D", "#646B75", "#E3E6EA", "rgba(70,78,90,.13)", "#868F9A"
 CATEGORICAL = ("#087E8B", "#EF6C1A", "#446A12", "#B0146A", "#4596E6", "#4A2A14", "#938F82", "#55106B", "#2B3A3A", "#B0655A")

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from microtome.core.errors import InvalidInput
-from microtome.results.kinds import Matrix, Result, Scorecard, UnitTable
+from microtome.results.base import Result
+from microtome.results.kinds import Matrix, Scorecard, UnitTable
 
 #: Names that an offer lists; rows or columns beyond are taken too, they are only not listed.
 LISTED = 500

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from tests import micro
 
 
@@ -48,20 +48,20 @@ class Modules(nn.Module):
         return self.head(self.relus[2](self.pool(y).mean((2, 3))))
 
 
-def as_model(network: nn.Module) -> Model:
+def as_model(network: nn.Module) -> ImageModel:
     """A model of the micro models' processing around any network of three classes."""
     like = micro.load("resnet")
-    return Model(
+    return ImageModel(
         source="test", network=network, preprocess=like.preprocess, classes=like.classes, family="test", hash="0" * 64, bytes=0, config={}
     )  # fmt: skip
 
 
-def modules(seed: int = 0, **more: Any) -> Model:
+def modules(seed: int = 0, **more: Any) -> ImageModel:
     torch.manual_seed(seed)
     return as_model(Modules(**more))
 
 
-def twins(seed: int = 0) -> tuple[Model, Model]:
+def twins(seed: int = 0) -> tuple[ImageModel, ImageModel]:
     """One computation, written twice."""
     torch.manual_seed(seed)
     network = Modules()

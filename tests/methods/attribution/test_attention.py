@@ -15,7 +15,7 @@ from microtome.methods.attribution.attention import attended, attending, read_fr
 from microtome.methods.attribution.attention_rollout import attention_rollout, rolled
 from microtome.methods.attribution.class_embedding import class_embedding
 from microtome.methods.attribution.gradient_attention import gradient_attention
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from tests import micro
 from tests.methods.attribution.calls import RUN, call_of, close, explained, maps
 from tests.reference import attention as slow
@@ -25,16 +25,16 @@ EVERY = [attention_rollout, gradient_attention, class_embedding]
 MINUS: Any = {"minus": [0, 2]}
 
 
-def around(network: Any, size: int = 24) -> Model:
+def around(network: Any, size: int = 24) -> ImageModel:
     """A model of any network for images of ``size``, with the processing of the micro transformer."""
     like = micro.load("vit", size=size)
-    return Model(
+    return ImageModel(
         source="test", network=network, preprocess=like.preprocess, classes=like.classes, family="test", hash="0" * 64, bytes=0, config={}
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def sharp() -> Model:
+def sharp() -> ImageModel:
     """A transformer of nine patches whose heads differ: weights as drawn attend to all tokens alike, which proves little."""
     network = copy.deepcopy(micro.load("vit", size=24).network)
     torch.manual_seed(3)
@@ -49,19 +49,19 @@ def sharp() -> Model:
     return around(network)
 
 
-def small_map(values: np.ndarray, model: Model) -> np.ndarray:
+def small_map(values: np.ndarray, model: ImageModel) -> np.ndarray:
     """Values of ten tokens at the size of the input."""
     return upsample(values[1:].reshape(3, 3), model.preprocess.size)
 
 
-def slowly(model: Model, targets: list[Any] | None = None) -> tuple[slow.SlowViT, np.ndarray]:
+def slowly(model: ImageModel, targets: list[Any] | None = None) -> tuple[slow.SlowViT, np.ndarray]:
     return slow.SlowViT(model.network), call_of(model, targets).inputs[0].double().numpy()
 
 
 # --- reading attention --------------------------------------------------------------------------------------------------
 
 
-def test_attention_is_that_of_a_transformer_computed_by_hand(sharp: Model) -> None:
+def test_attention_is_that_of_a_transformer_computed_by_hand(sharp: ImageModel) -> None:
     network, image = slowly(sharp)
     wanted = network.run(image)
     (one,) = attended(call_of(sharp, [1]))
@@ -73,7 +73,7 @@ def test_attention_is_that_of_a_transformer_computed_by_hand(sharp: Model) -> No
         assert weights.std() > 0.02, "uniform attention would prove little"
 
 
-def test_logits_stay_the_same_and_the_network_goes_back_to_how_it_was(sharp: Model) -> None:
+def test_logits_stay_the_same_and_the_network_goes_back_to_how_it_was(sharp: ImageModel) -> None:
     config, inputs = sharp.network.config, call_of(sharp).inputs
     assert config._attn_implementation == "sdpa"
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_logits_stay_the_same_and_the_network_goes_back_to_how_it_was(sharp: Mod
     assert not sharp.network.vit.layers[0].attention._forward_hooks
 
 
-def test_gradients_of_attention_equal_finite_differences(sharp: Model) -> None:
+def test_gradients_of_attention_equal_finite_differences(sharp: ImageModel) -> None:
     network, image = slowly(sharp)
     (one,) = attended(call_of(sharp, [1]))
     gradients = torch.autograd.grad(one.number, [b.weights for b in one.blocks])
@@ -112,7 +112,7 @@ def test_gradients_of_attention_equal_finite_differences(sharp: Model) -> None:
         ({"layer": "layer1.attention.q_proj", "unit": 2}, 1, list(range(1, 10))),
     ],
 )
-def test_where_a_target_is_read_is_found(sharp: Model, target: Any, blocks: int, tokens: list[int]) -> None:
+def test_where_a_target_is_read_is_found(sharp: ImageModel, target: Any, blocks: int, tokens: list[int]) -> None:
     call = call_of(sharp, [target])
     (one,) = attended(call)
     shares, depth = read_from(call, one)
@@ -126,7 +126,7 @@ def test_where_a_target_is_read_is_found(sharp: Model, target: Any, blocks: int,
 
 @pytest.mark.parametrize("heads", ["mean", "max", "min"])
 @pytest.mark.parametrize("residual", [0.5, 0.2])
-def test_rollout_equals_its_formula(sharp: Model, heads: Any, residual: float) -> None:
+def test_rollout_equals_its_formula(sharp: ImageModel, heads: Any, residual: float) -> None:
     network, image = slowly(sharp)
     wanted = slow.rollout(network.run(image)["attention"], heads, residual)
     found = explained(attention_rollout, attention_rollout.params(heads=heads, residual=residual), sharp, [1])
@@ -135,7 +135,7 @@ def test_rollout_equals_its_formula(sharp: Model, heads: Any, residual: float) -
     assert found.facts["depends_on_target"] == "no"
 
 
-def test_rollout_of_a_unit_counts_the_blocks_before_it(sharp: Model) -> None:
+def test_rollout_of_a_unit_counts_the_blocks_before_it(sharp: ImageModel) -> None:
     network, image = slowly(sharp)
     wanted = slow.rollout(network.run(image)["attention"][:2], "mean", 0.5)[1:].mean(0)
     found = explained(attention_rollout, None, sharp, [{"layer": "layer1", "unit": 4}])
@@ -146,7 +146,9 @@ def test_rollout_of_a_unit_counts_the_blocks_before_it(sharp: Model) -> None:
 @pytest.mark.parametrize(
     ("target", "blocks", "rows"), [(1, 3, [0]), (MINUS, 3, [0]), ({"layer": "layer0", "unit": 4, "site": [1, 2]}, 1, [6])]
 )
-def test_gradient_attention_equals_its_formula_with_finite_differences(sharp: Model, target: Any, blocks: int, rows: list[int]) -> None:
+def test_gradient_attention_equals_its_formula_with_finite_differences(
+    sharp: ImageModel, target: Any, blocks: int, rows: list[int]
+) -> None:
     network, image = slowly(sharp)
 
     def number(found: dict[str, Any]) -> float:
@@ -164,7 +166,7 @@ def test_gradient_attention_equals_its_formula_with_finite_differences(sharp: Mo
 @pytest.mark.parametrize("objective", ["log-probability", "logit"])
 @pytest.mark.parametrize("target", [1, MINUS])
 @pytest.mark.parametrize("block", [None, 0, 2])
-def test_class_embedding_equals_finite_differences(sharp: Model, objective: Any, target: Any, block: int | None) -> None:
+def test_class_embedding_equals_finite_differences(sharp: ImageModel, objective: Any, target: Any, block: int | None) -> None:
     network, image = slowly(sharp)
 
     def number(logits: np.ndarray) -> float:
@@ -183,7 +185,7 @@ def test_class_embedding_equals_finite_differences(sharp: Model, objective: Any,
 # --- invariants ---------------------------------------------------------------------------------------------------------
 
 
-def test_rows_of_a_rollout_are_shares(sharp: Model) -> None:
+def test_rows_of_a_rollout_are_shares(sharp: ImageModel) -> None:
     (one,) = attended(call_of(sharp, [1]))
     for heads in ("mean", "max", "min"):
         for depth in (1, 3):
@@ -199,7 +201,7 @@ def test_heads_that_agree_on_nothing_leave_a_token_to_itself() -> None:
 
 
 @pytest.mark.parametrize("spec", [attention_rollout, gradient_attention, class_embedding])
-def test_tokens_that_are_treated_alike_get_the_same(sharp: Model, spec: Any) -> None:
+def test_tokens_that_are_treated_alike_get_the_same(sharp: ImageModel, spec: Any) -> None:
     """No queries, so attention is uniform; and values that are the same for all tokens, so that its gradient is, too."""
     network = copy.deepcopy(sharp.network)
     with torch.no_grad():
@@ -211,7 +213,7 @@ def test_tokens_that_are_treated_alike_get_the_same(sharp: Model, spec: Any) -> 
     np.testing.assert_allclose(found, np.full_like(found, found[0, 0]), rtol=1e-4)
 
 
-def test_what_speaks_against_a_class_gets_no_relevance_and_is_not_confused_with_what_speaks_for_it(sharp: Model) -> None:
+def test_what_speaks_against_a_class_gets_no_relevance_and_is_not_confused_with_what_speaks_for_it(sharp: ImageModel) -> None:
     one, other = maps(gradient_attention, None, sharp, [MINUS, {"minus": [2, 0]}])
     assert one.min() >= 0
     assert other.min() >= 0
@@ -222,7 +224,7 @@ def test_what_speaks_against_a_class_gets_no_relevance_and_is_not_confused_with_
 
 
 @pytest.mark.parametrize("spec", EVERY)
-def test_rows_do_not_depend_on_each_other(sharp: Model, spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_do_not_depend_on_each_other(sharp: ImageModel, spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     targets = [0, 1, MINUS]
     together = call_of(sharp, targets)
     found = spec.explain(together, spec.params()).maps
@@ -279,7 +281,7 @@ def test_a_transformer_that_averages_its_patches_is_read_there() -> None:
     assert caught.value.field == "model"
 
 
-def test_what_has_no_answer_is_refused_by_name(sharp: Model) -> None:
+def test_what_has_no_answer_is_refused_by_name(sharp: ImageModel) -> None:
     with pytest.raises(InvalidInput, match="are 3 blocks") as caught:
         maps(class_embedding, class_embedding.params(block=3), sharp)
     assert caught.value.field == "params.block"

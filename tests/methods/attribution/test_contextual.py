@@ -11,7 +11,7 @@ import torch
 
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.contextual_decomposition import Decomposition, Params, contextual_decomposition
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from tests import micro
 from tests.methods.attribution.calls import call_of, close, explained
 from tests.methods.attribution.test_attention import MINUS, around, small_map
@@ -19,7 +19,7 @@ from tests.reference.contextual import Contextual
 
 
 @pytest.fixture(scope="module")
-def sharp() -> Model:
+def sharp() -> ImageModel:
     """Nine patches; weights large enough for every rule to matter, and no bias nothing."""
     network = copy.deepcopy(micro.load("vit", size=24).network)
     torch.manual_seed(5)
@@ -36,7 +36,7 @@ def sharp() -> Model:
 
 @pytest.mark.parametrize("settle", [False, True])
 @pytest.mark.parametrize("target", [1, MINUS])
-def test_equals_both_parts_carried_along_in_loops(sharp: Model, target: Any, settle: bool) -> None:
+def test_equals_both_parts_carried_along_in_loops(sharp: ImageModel, target: Any, settle: bool) -> None:
     call = call_of(sharp, [target])
     image, slow = call.inputs[0].double().numpy(), Contextual(sharp.network, settle)
 
@@ -56,7 +56,7 @@ def test_equals_both_parts_carried_along_in_loops(sharp: Model, target: Any, set
     assert found.facts["target"] == pytest.approx([number(slow.vit.run(image)["logits"])], rel=1e-3)
 
 
-def test_everything_as_one_group_is_the_output_and_nothing_is_nothing(sharp: Model) -> None:
+def test_everything_as_one_group_is_the_output_and_nothing_is_nothing(sharp: ImageModel) -> None:
     with torch.inference_mode():
         inputs = call_of(sharp).inputs
         one = Decomposition(sharp, inputs, settle=False)
@@ -67,7 +67,7 @@ def test_everything_as_one_group_is_the_output_and_nothing_is_nothing(sharp: Mod
     assert not nothing.any(), "even a bias belongs to somebody"
 
 
-def test_where_every_step_is_linear_the_tokens_add_up(sharp: Model) -> None:
+def test_where_every_step_is_linear_the_tokens_add_up(sharp: ImageModel) -> None:
     """Without MLPs and biases attention weights and deviations are all that is not linear, and those are of the whole."""
     network = copy.deepcopy(sharp.network)
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_where_every_step_is_linear_the_tokens_add_up(sharp: Model) -> None:
     assert (found.maps[0] - found.maps[1]).abs().max() > 1e-3
 
 
-def test_groups_are_squares_of_patches(sharp: Model) -> None:
+def test_groups_are_squares_of_patches(sharp: ImageModel) -> None:
     image, slow = call_of(sharp).inputs[0].double().numpy(), Contextual(sharp.network)
     found = explained(contextual_decomposition, Params(group=2), sharp, [1])
     squares = [[1, 2, 4, 5], [3, 6], [7, 8], [9]]
@@ -93,13 +93,13 @@ def test_groups_are_squares_of_patches(sharp: Model) -> None:
     np.testing.assert_allclose(whole.maps[0], whole.facts["all patches together"][0], rtol=1e-5)  # type: ignore[index]
 
 
-def test_rows_do_not_influence_each_other(sharp: Model) -> None:
+def test_rows_do_not_influence_each_other(sharp: ImageModel) -> None:
     together = explained(contextual_decomposition, Params(group=1), sharp, [0, MINUS]).maps
     for row, target in enumerate([0, MINUS]):
         close(explained(contextual_decomposition, Params(group=1), sharp, [target]).maps[0], together[row], 1e-6)
 
 
-def test_refuses_other_networks_and_what_is_no_class(sharp: Model) -> None:
+def test_refuses_other_networks_and_what_is_no_class(sharp: ImageModel) -> None:
     with pytest.raises(InvalidInput, match="ResNetForImageClassification") as caught:
         explained(contextual_decomposition, Params(group=1), "resnet")
     assert caught.value.field == "model"

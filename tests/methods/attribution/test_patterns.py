@@ -17,7 +17,7 @@ from microtome.methods.attribution.explain import BATCH, Call, neighbours_of
 from microtome.methods.attribution.pattern_attribution import pattern_attribution
 from microtome.methods.attribution.patterns import Patterns, patterns_of
 from microtome.methods.attribution.propagation import plan_of
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from tests import micro
 from tests.methods.attribution.calls import call_of, close
 from tests.methods.attribution.nets import as_model, modules
@@ -165,7 +165,7 @@ def test_a_unit_that_never_fires_has_its_weights_direction_and_is_counted() -> N
     assert answer.facts["units without pattern"] == 1
 
 
-def named(model: Model, hash: str) -> Model:
+def named(model: ImageModel, hash: str) -> ImageModel:
     model.hash = hash
     return model
 

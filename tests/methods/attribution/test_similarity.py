@@ -13,7 +13,7 @@ from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.occlusion import occlusion
 from microtome.methods.attribution.rise import rise
 from microtome.methods.attribution.similarity_saliency import Params, similarity_saliency
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from microtome.probes import Example
 from tests.methods.attribution.calls import close, example, explained
 from tests.methods.attribution.nets import as_model
@@ -34,7 +34,7 @@ class Colours(nn.Module):
         return self.head(self.relu(self.opponent(x)).mean((2, 3)))
 
 
-def coloured(model: Model, **places: tuple[int, int]) -> Example:
+def coloured(model: ImageModel, **places: tuple[int, int]) -> Example:
     """Grey (the mean colour) with squares of 12 pixels: ``red=(8, 8)``."""
     grey = np.asarray(model.preprocess.mean) * 255
     image = np.broadcast_to(grey.round(), (64, 64, 3)).astype(np.uint8)

@@ -12,7 +12,7 @@ from microtome.methods.attribution.target import Target, resolve
 from microtome.methods.faithfulness import deletion
 from microtome.methods.faithfulness.chance import random_fields
 from microtome.methods.faithfulness.order import SHARES, answers, counts, ranks
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from tests import micro
 from tests.methods.faithfulness.common import call_for, class_target, gradients, linear_model, picture
 from tests.reference import faithfulness as reference
@@ -34,7 +34,7 @@ def test_ranks_are_signed_and_ties_go_by_index() -> None:
     np.testing.assert_array_equal(ranks(np.array([[0.0, -3.0, 2.0, 0.0, 2.0]])), [[2, 4, 0, 3, 1]])
 
 
-def measured(model: Model, target: Target, maps: np.ndarray) -> tuple[list[tuple[np.ndarray, np.ndarray]], torch.Tensor, torch.Tensor]:
+def measured(model: ImageModel, target: Target, maps: np.ndarray) -> tuple[list[tuple[np.ndarray, np.ndarray]], torch.Tensor, torch.Tensor]:
     image = model.inputs([picture(64).image])
     fill = baseline_input(model, image, "blur")
     said = answers(model, image, fill, ranks(maps), deletion.removals(len(maps), maps.shape[1]), [target], RUN)

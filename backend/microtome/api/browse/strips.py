@@ -10,7 +10,7 @@ from microtome.api.browse.atlas import AtlasState, facts
 from microtome.api.browse.columns import Columns, LayerColumns
 from microtome.api.browse.detail import threshold_at
 from microtome.api.desk import Desk
-from microtome.api.pictures import webp
+from microtome.api.pictures import image_set, webp
 from microtome.core.errors import NotFound
 from microtome.core.geometry import Geometry
 
@@ -73,7 +73,7 @@ def _strip(
 
 def seen_image(desk: Desk, found: AtlasState, index: int, input_size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """The example as the model saw it: resized and cropped, which is what the maps cover."""
-    probe = desk.engine.reader.probe(found.probe_source)
+    probe = image_set(desk.engine.reader.probe(found.probe_source))
 
     def view() -> npt.NDArray[np.uint8]:
         image = probe.image(index)

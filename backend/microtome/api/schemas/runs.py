@@ -85,6 +85,9 @@ class Subjects(Strict):
     layers: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(None, min_length=1, max_length=500)
     units: UnitsSubject | None = None
     example: str | None = Field(None, min_length=1, max_length=200, description="PROBE:INDEX, or upload:SHA256", examples=["tinyplaces:7"])
+    prompt: str | None = Field(
+        None, min_length=1, max_length=20_000, description="Text for a model that reads.", examples=["def add(a, b):"]
+    )
     targets: list[TargetSubject] | None = Field(
         None,
         min_length=1,

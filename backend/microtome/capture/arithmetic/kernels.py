@@ -22,17 +22,23 @@ def _ordered(bits):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def look(maps, bits, mean, squares, low, high, peaks, sites, tops):  # type: ignore[no-untyped-def]
+def look(maps, bits, used, mean, squares, low, high, peaks, sites, tops):  # type: ignore[no-untyped-def]
     """Moments, extremes, peaks and first digits of float32 [B, units, h, w], reading every value once from memory.
 
+    ``used`` int32 [B]: sites of each row that count, from the first on.
     ``mean`` and ``squares`` float64 [B, units]: mean and sum of squared deviations of each map. ``low`` and ``high`` [B, units];
     ``peaks`` and ``sites`` [units, B]; ``tops`` int64 [units, 2**TOP] counts the first digits.
     """
     images, units, height, width = maps.shape
-    cells = height * width
     shift = np.uint32(32 - TOP)
     for u in numba.prange(units):
         for i in range(images):
+            width = used[i]
+            cells = height * width
+            if cells == 0:
+                mean[i, u], squares[i, u], low[i, u], high[i, u] = 0.0, 0.0, np.inf, -np.inf
+                peaks[u, i], sites[u, i] = -np.inf, 0
+                continue
             total = 0.0
             least = maps[i, u, 0, 0]
             most, where = least, 0
@@ -56,20 +62,21 @@ def look(maps, bits, mean, squares, low, high, peaks, sites, tops):  # type: ign
 
 
 @numba.njit(inline="always")
-def _candidates(values, bits, bound, found):  # type: ignore[no-untyped-def]
-    """Bits of the ``values`` [cells] that are not below ``bound``, into ``found``; returns how many."""
+def _candidates(values, bits, used, bound, found):  # type: ignore[no-untyped-def]
+    """Bits of the first ``used`` of ``values`` that are not below ``bound``, into ``found``; returns how many."""
     n = np.uint64(0)
-    for c in range(len(values)):
+    for c in range(used):
         found[n] = bits[c]  # written always, kept only if it can matter: no branch to mispredict
         n += np.uint64(values[c] >= bound)
     return n
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def second_digits(values, bits, table, bounds, counts):  # type: ignore[no-untyped-def]
+def second_digits(values, bits, used, table, bounds, counts):  # type: ignore[no-untyped-def]
     """Counts of the second digit of values whose first digit has a slot in ``table`` uint8 [units, 2**TOP].
 
-    ``values`` float32 [B, units, cells] and their ``bits``; ``bounds`` float32 [units], below which no digit is looked for;
+    ``values`` float32 [B, units, cells] and their ``bits``, of which the first ``used`` int32 [B] count; ``bounds`` float32 [units],
+    below which no digit is looked for;
     ``counts`` [units, slots, 2**LOW].
     """
     images, units, cells = values.shape
@@ -77,7 +84,7 @@ def second_digits(values, bits, table, bounds, counts):  # type: ignore[no-untyp
     for u in numba.prange(units):
         found = np.empty(cells + 1, np.int32)
         for i in range(images):
-            for k in range(_candidates(values[i, u], bits[i, u], bounds[u], found)):
+            for k in range(_candidates(values[i, u], bits[i, u], used[i], bounds[u], found)):
                 key = _ordered(found[k])
                 slot = table[u, np.uint64(key >> np.uint32(32 - TOP))]
                 if slot != NONE:
@@ -85,14 +92,14 @@ def second_digits(values, bits, table, bounds, counts):  # type: ignore[no-untyp
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def third_digits(values, bits, table, second, bounds, counts):  # type: ignore[no-untyped-def]
+def third_digits(values, bits, used, table, second, bounds, counts):  # type: ignore[no-untyped-def]
     """Counts of the last digit of values whose first two have a slot in ``second`` uint8 [units, slots, 2**LOW]."""
     images, units, cells = values.shape
     mask = np.uint32((1 << LOW) - 1)
     for u in numba.prange(units):
         found = np.empty(cells + 1, np.int32)
         for i in range(images):
-            for k in range(_candidates(values[i, u], bits[i, u], bounds[u], found)):
+            for k in range(_candidates(values[i, u], bits[i, u], used[i], bounds[u], found)):
                 key = _ordered(found[k])
                 slot = table[u, np.uint64(key >> np.uint32(32 - TOP))]
                 if slot != NONE:
@@ -123,15 +130,19 @@ def descend(counts, slot, left, digit, above):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
-def histogram(values, low, scale, counts):  # type: ignore[no-untyped-def]
-    """Counts of float32 [B, units, cells] in equal bins from ``low`` [units]; ``scale`` is bins per unit of activation."""
-    images, units, cells = values.shape
+def histogram(values, used, low, scale, counts):  # type: ignore[no-untyped-def]
+    """Counts of the first ``used`` int32 [B] of float32 [B, units, cells] in equal bins from ``low`` [units].
+
+    ``scale`` [units] is bins per unit of activation.
+    """
+    images, units, most = values.shape
     last = np.int32(counts.shape[1] - 1)
     for u in numba.prange(units):
-        places = np.empty(cells + 1, np.int32)
+        places = np.empty(most + 1, np.int32)
         # Neighbours in a map often share a bin; two tables, so that one count need not wait for the one before.
         twins = np.zeros((2, last + 1), np.int32)
         for i in range(images):
+            cells = used[i]
             for c in range(cells):
                 places[c] = min(max(np.int32((values[i, u, c] - low[u]) * scale[u]), np.int32(0)), last)
             for c in range(0, cells - 1, 2):
@@ -383,3 +394,72 @@ def nearest(values, targets, keys, chosen):  # type: ignore[no-untyped-def]
                 keys[u, at], chosen[u, at] = keys[u, at - 1], chosen[u, at - 1]
                 at -= 1
             keys[u, at], chosen[u, at] = key, e
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def ranked(values, thresholds, codes, members, offsets, unit_bins, shared_bins):  # type: ignore[no-untyped-def]
+    """Add positions to bins between thresholds, where sites are positions; what is not above the lowest threshold is left out.
+
+    ``values`` float32 [B, units, positions]; ``codes`` [B, positions]; ``members`` and ``offsets`` as in
+    :mod:`microtome.capture.labels`, the labels of a code one after the other, 0 where there is no more.
+    """
+    texts, units, positions = values.shape
+    points = thresholds.shape[1]
+    layers = members.shape[1]
+    concepts = shared_bins.shape[1]
+    for u in numba.prange(units):
+        limits = thresholds[u]
+        own = np.zeros(points, np.int64)
+        local = np.zeros((concepts, points), np.int32)  # small enough for the cache
+        for i in range(texts):
+            for x in range(positions):
+                code = codes[i, x]
+                value = values[i, u, x]
+                if code == 0 or not value > limits[0]:
+                    continue
+                low, high = 0, points  # the last threshold that lies below
+                while high - low > 1:
+                    middle = (low + high) >> 1
+                    if value > limits[middle]:
+                        low = middle
+                    else:
+                        high = middle
+                own[low] += 1
+                row = offsets[i] + np.int64(code) - 1
+                for la in range(layers):
+                    member = members[row, la]
+                    if member == 0:
+                        break
+                    local[member - 1, low] += 1
+        for g in range(points):
+            unit_bins[u, g] += own[g]
+            for c in range(concepts):
+                shared_bins[u, c, g] += local[c, g]
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def troughs(values, used, least, sites):  # type: ignore[no-untyped-def]
+    """Smallest of the first ``used`` int32 [B] of float32 [B, units, cells], and where: ``least`` and ``sites`` [units, B].
+
+    Infinite at site 0 where nothing is used.
+    """
+    texts, units, _ = values.shape
+    for u in numba.prange(units):
+        for i in range(texts):
+            lowest, where = np.float32(np.inf), 0
+            for c in range(used[i]):
+                if values[i, u, c] < lowest:
+                    lowest, where = values[i, u, c], c
+            least[u, i], sites[u, i] = lowest, where
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def sums_by_kind(values, kinds, sums):  # type: ignore[no-untyped-def]
+    """Add float32 [B, units, positions] to ``sums`` float64 [units, kinds], by ``kinds`` int32 [B, positions]; -1 counts nowhere."""
+    texts, units, positions = values.shape
+    for u in numba.prange(units):
+        for i in range(texts):
+            for x in range(positions):
+                kind = kinds[i, x]
+                if kind >= 0:
+                    sums[u, kind] += values[i, u, x]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from microtome.capture.arithmetic import DIGITS, NONE, Counts, Doubles, Floats
+from microtome.capture.arithmetic import DIGITS, NONE, Counts, Doubles, Floats, Lengths
 from microtome.capture.grid import axis
 from microtome.capture.labels import LabelCodes
 
@@ -31,52 +31,75 @@ class Tensors:
         bits = (values + 0.0).view(torch.int32)
         return bits.bitwise_xor_((bits >> 31).bitwise_and_(0x7FFFFFFF))
 
-    def look(self, maps: Floats, peaks: Floats, sites: npt.NDArray[np.int32], tops: Counts) -> tuple[Doubles, Doubles, Floats, Floats]:
-        flat = self._here(maps).flatten(2)
-        mean = flat.mean(2, dtype=torch.float64)
-        squares = (flat - mean[..., None]).square_().sum(2)
+    def _used(self, maps: Floats, lengths: Lengths) -> torch.Tensor:
+        """bool [B, 1, cells]: the sites that count. Only maps of one row differ in length."""
+        cells = torch.arange(maps.shape[2] * maps.shape[3], device=self.device)
+        if lengths is None:
+            return torch.ones_like(cells, dtype=torch.bool).expand(len(maps), 1, -1)
+        return (cells < self._here(lengths)[:, None])[:, None]
+
+    def look(
+        self, maps: Floats, peaks: Floats, sites: npt.NDArray[np.int32], tops: Counts, lengths: Lengths = None
+    ) -> tuple[Doubles, Doubles, Floats, Floats]:
+        flat, used = self._here(maps).flatten(2), self._used(maps, lengths)
+        count = used.sum(2).clamp(min=1)
+        mean = (flat * used).sum(2, dtype=torch.float64) / count
+        squares = (flat - mean[..., None]).square_().mul_(used).sum(2)
         # max() may return any of several equal places; the first is the definition
-        low, high = flat.aminmax(dim=2)
-        first = (flat == high[..., None]).to(torch.uint8).argmax(2)
+        low = flat.masked_fill(~used, torch.inf).amin(2)
+        above = flat.masked_fill(~used, -torch.inf)
+        high = above.amax(2)
+        first = (above == high[..., None]).to(torch.uint8).argmax(2)
         peaks[...], sites[...] = high.T.cpu().numpy(), first.T.cpu().numpy()
         units = flat.shape[1]
         digit = (self._bits(flat) >> (32 - _TOP)) + (1 << (_TOP - 1))
         digit += (torch.arange(units, device=self.device, dtype=torch.int32) << _TOP)[None, :, None]
-        tops += self._count(digit.reshape(-1), units << _TOP).reshape(tops.shape)
+        tops += self._count(digit[used.expand_as(digit)], units << _TOP).reshape(tops.shape)
         return mean.cpu().numpy(), squares.cpu().numpy(), low.cpu().numpy(), high.cpu().numpy()
 
     def _count(self, index: torch.Tensor, size: int) -> Counts:
         return torch.bincount(index, minlength=size).cpu().numpy()
 
-    def _slots(self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _slots(
+        self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats, lengths: Lengths
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Keys (int64 in 0 .. 2**32), units and slots of the values whose first digit is looked for."""
         values = self._here(maps).flatten(2)
-        at = (values >= self._here(bounds)[:, None]).nonzero(as_tuple=True)
+        at = ((values >= self._here(bounds)[:, None]) & self._used(maps, lengths)).nonzero(as_tuple=True)
         keys = self._bits(values[at]).to(torch.int64) + 2**31
         slot = self._here(table)[at[1], keys >> (32 - _TOP)]
         found = slot != NONE
         return keys[found], at[1][found], slot[found].long()
 
-    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats, counts: Counts) -> None:
-        keys, unit, slot = self._slots(maps, table, bounds)
+    def second_digits(self, maps: Floats, table: npt.NDArray[np.uint8], bounds: Floats, counts: Counts, lengths: Lengths = None) -> None:
+        keys, unit, slot = self._slots(maps, table, bounds, lengths)
         index = ((unit * counts.shape[1] + slot) << _LOW) + ((keys >> _LOW) & (2**_LOW - 1))
         counts += self._count(index, counts.size).reshape(counts.shape)
 
     def third_digits(
-        self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], bounds: Floats, counts: Counts
-    ) -> None:
-        keys, unit, slot = self._slots(maps, table, bounds)
+        self, maps: Floats, table: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], bounds: Floats, counts: Counts,
+        lengths: Lengths = None,
+    ) -> None:  # fmt: skip
+        keys, unit, slot = self._slots(maps, table, bounds, lengths)
         slot = self._here(second)[unit, slot, (keys >> _LOW) & (2**_LOW - 1)].long()
         found = slot != NONE
         index = ((unit[found] * counts.shape[1] + slot[found]) << _LOW) + (keys[found] & (2**_LOW - 1))
         counts += self._count(index, counts.size).reshape(counts.shape)
 
-    def histogram(self, maps: Floats, low: Floats, scale: Floats, counts: Counts) -> None:
+    def histogram(self, maps: Floats, low: Floats, scale: Floats, counts: Counts, lengths: Lengths = None) -> None:
         units, bins = counts.shape
         values = self._here(maps).flatten(2)
         place = ((values - self._here(low)[:, None]) * self._here(scale)[:, None]).long().clamp_(0, bins - 1)
         place += (torch.arange(units, device=self.device) * bins)[:, None]
-        counts += self._count(place.reshape(-1), counts.size).reshape(counts.shape)
+        counts += self._count(place[self._used(maps, lengths).expand_as(place)], counts.size).reshape(counts.shape)
+
+    def troughs(self, maps: Floats, values: Floats, sites: npt.NDArray[np.int32], lengths: Lengths = None) -> None:
+        flat = self._here(maps).flatten(2).masked_fill(~self._used(maps, lengths), torch.inf)
+        low = flat.amin(2)
+        values[...], sites[...] = low.T.cpu().numpy(), (flat == low[..., None]).to(torch.uint8).argmax(2).T.cpu().numpy()
+
+    def ranked(self, maps: Floats, thresholds: Floats, labels: LabelCodes, unit_bins: Counts, shared_bins: Counts) -> None:
+        self.tally(maps, thresholds, labels, unit_bins, shared_bins)  # sites are positions: nothing is interpolated
 
     def tally(self, maps: Floats, thresholds: Floats, labels: LabelCodes, unit_bins: Counts, shared_bins: Counts) -> None:
         values, limits = self._here(maps), self._here(thresholds)

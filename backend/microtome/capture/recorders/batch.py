@@ -16,11 +16,15 @@ R = TypeVar("R", bound="Recorder")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Activations of consecutive examples: ``maps`` float32 [B, units, h, w] of the examples from ``start`` on, their labels."""
+    """Activations of consecutive examples: ``maps`` float32 [B, units, h, w] of the examples from ``start`` on, their labels.
+
+    ``lengths`` int32 [B]: of each row, the sites that are used (texts differ in length); None where all are. What is behind them is zero.
+    """
 
     start: int
     maps: npt.NDArray[np.float32]
     labels: LabelCodes
+    lengths: npt.NDArray[np.int32] | None = None
 
 
 class Recorder(Protocol):

@@ -9,6 +9,8 @@ from microtome.capture.arithmetic import kernels
 
 #: Quantiles of positions whose thresholds mark the bands between the top and the rest.
 BANDS = (0.999, 0.99, 0.95)
+#: The band of the most negative activations, of units that have two ends.
+NEGATIVE = "negative"
 
 
 def nearest_examples(peaks: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int32]:

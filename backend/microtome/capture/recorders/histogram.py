@@ -21,7 +21,7 @@ class Histogram:
         self._counts = np.zeros((len(minimum), BINS), np.int64)
 
     def update(self, batch: Batch, do: Arithmetic) -> None:
-        do.histogram(batch.maps, self._low, self._scale, self._counts)
+        do.histogram(batch.maps, self._low, self._scale, self._counts, batch.lengths)
 
     def merge(self, other: Histogram) -> None:
         self._counts += other._counts

@@ -20,11 +20,16 @@ class Look:
         self.tops = np.zeros((units, 1 << DIGITS[0]), np.int64)
 
     def update(
-        self, start: int, maps: npt.NDArray[np.float32], peaks: npt.NDArray[np.float32], sites: npt.NDArray[np.int32], do: Arithmetic
-    ) -> None:
-        """float32 [B, units, h, w] of the examples from ``start`` on; fills ``peaks`` and ``sites`` [units, B]."""
-        found = do.look(maps, peaks, sites, self.tops)
-        self.moments.update(start, *found, maps.shape[2] * maps.shape[3])
+        self, start: int, maps: npt.NDArray[np.float32], peaks: npt.NDArray[np.float32], sites: npt.NDArray[np.int32], do: Arithmetic,
+        lengths: npt.NDArray[np.int32] | None = None,
+    ) -> None:  # fmt: skip
+        """float32 [B, units, h, w] of the examples from ``start`` on; fills ``peaks`` and ``sites`` [units, B].
+
+        An example without a used site has no peak: minus infinity at site 0.
+        """
+        found = do.look(maps, peaks, sites, self.tops, lengths)
+        used = np.full(len(maps), maps.shape[3], np.int32) if lengths is None else lengths
+        self.moments.update(start, *found, maps.shape[2] * used)
 
     def merge(self, other: Look) -> None:
         self.moments.merge(other.moments)

@@ -50,10 +50,11 @@ class Moments:
         self._room: list[Doubles] = []
         self.minimum, self.maximum = np.full(units, np.inf), np.full(units, -np.inf)
 
-    def update(self, start: int, mean: Doubles, squares: Doubles, low: npt.NDArray, high: npt.NDArray, cells: int) -> None:
-        """Maps of the examples from ``start`` on by their own moments, [B, units] each; ``cells`` values per map."""
-        for row in range(len(mean)):
-            self._block((start + row) // BLOCK).add(cells, mean[row], squares[row])
+    def update(self, start: int, mean: Doubles, squares: Doubles, low: npt.NDArray, high: npt.NDArray, cells: npt.NDArray) -> None:
+        """Maps of the examples from ``start`` on by their own moments, [B, units] each; ``cells`` [B] values per map."""
+        for row, count in enumerate(cells.tolist()):
+            if count:
+                self._block((start + row) // BLOCK).add(count, mean[row], squares[row])
         self.minimum = np.minimum(self.minimum, low.min(axis=0))
         self.maximum = np.maximum(self.maximum, high.max(axis=0))
 

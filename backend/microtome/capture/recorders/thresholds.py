@@ -72,7 +72,7 @@ class SecondDigits:
         self.counts = _counters(len(table), slots, 1 << DIGITS[1], total)
 
     def update(self, batch: Batch, do: Arithmetic) -> None:
-        do.second_digits(batch.maps, self._table, self._bounds, self.counts)
+        do.second_digits(batch.maps, self._table, self._bounds, self.counts, batch.lengths)
 
     def merge(self, other: SecondDigits) -> None:
         self.counts += other.counts
@@ -86,7 +86,7 @@ class ThirdDigits:
         self.counts = _counters(len(table), slots, 1 << DIGITS[2], total)
 
     def update(self, batch: Batch, do: Arithmetic) -> None:
-        do.third_digits(batch.maps, self._table, self._second, self._bounds, self.counts)
+        do.third_digits(batch.maps, self._table, self._second, self._bounds, self.counts, batch.lengths)
 
     def merge(self, other: ThirdDigits) -> None:
         self.counts += other.counts

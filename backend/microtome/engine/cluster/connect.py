@@ -69,9 +69,9 @@ class Cluster:
         self._pool: Pool | None = None
         self._lock = threading.Lock()
 
-    def shards(self, model: Model, probe: ProbeSet, examples: int) -> ClusterShards:
-        """The examples of a question, to be spread over the cluster."""
-        return ClusterShards(self.pool(), model, probe, examples)
+    def shards(self, model: Model, probe: ProbeSet, examples: int, width: int | None) -> ClusterShards:
+        """The examples of a question, to be spread over the cluster; ``width`` of the longest text, None for images."""
+        return ClusterShards(self.pool(), model, probe, examples, width)
 
     def pool(self) -> Pool:
         """The stations; connects, and starts them."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from microtome.capture.labels import LabelCodes
 from microtome.capture.pieces import Piece
+from microtome.capture.reading import sized
 from microtome.capture.recorders.batch import Recorder
 from microtome.capture.recorders.look import Look
 from microtome.capture.recorders.moments import BLOCK
@@ -48,11 +49,13 @@ def cut(examples: int, seats: int) -> list[Block]:
 class ClusterShards:
     """Implements :class:`microtome.capture.shard.Shards` over the stations of a pool."""
 
-    def __init__(self, pool: Pool, model: Model, probe: ProbeSet, examples: int) -> None:
+    def __init__(self, pool: Pool, model: Model, probe: ProbeSet, examples: int, width: int | None) -> None:
         if BLOCK % BATCH:
             raise ValueError(f"blocks of {BLOCK} are no whole batches of {BATCH}")
         self._pool = pool
-        self._plan = {"model": {"source": model.source, "hash": model.hash}, "probe": {"source": probe.source, "hash": probe.hash}}
+        self._plan: dict[str, Any] = {
+            "model": {"source": model.source, "hash": model.hash}, "probe": {"source": probe.source, "hash": probe.hash}, "width": width,
+        }  # fmt: skip
         self._model, self._examples = model, examples
         self._flights = Flights(pool, secrets.token_hex(8))
         self._blocks: list[Block] = []
@@ -192,7 +195,7 @@ class ClusterShards:
             asked[start, stop] = (piece, wanted)
             unit, place = np.nonzero(mine)
             places[start, stop] = (unit, columns[unit, place], place)
-        layer = self._model.layers[piece.layer]
+        layer = sized(self._model.layers[piece.layer], self._plan["width"])
         out = np.empty((*slots.shape, layer.height, layer.width), np.float32)
         for block, found in self._ask_each("maps", asked):
             unit, column, place = places[block]
@@ -217,7 +220,14 @@ class ClusterShards:
             members[start, stop] = found.members
         if codes is None:
             raise RuntimeError("there are no examples")
-        return LabelCodes(codes, np.concatenate([members[b] for b in self._blocks]), np.cumsum(counts))
+        layers = max(m.shape[1] for m in members.values())
+        rows = [np.pad(members[b], ((0, 0), (0, layers - members[b].shape[1]))) for b in self._blocks]
+        return LabelCodes(codes, np.concatenate(rows), np.cumsum(counts))
+
+    def lengths(self) -> npt.NDArray[np.int32] | None:
+        found = dict(self._ask_each("lengths", {b: () for b in self._blocks}))
+        parts = [found[b] for b in self._blocks]
+        return None if parts[0] is None else np.concatenate(parts)
 
     # --- forgetting -------------------------------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ class Station:
             except Conflict:
                 raise Conflict(self._other(plan["probe"]["source"]), field="probe") from None
             shards = self._shards.setdefault(capture, {})
-            shard = shards.get(block[0]) or Shard(probe, *block, arithmetic_for(self._device))
+            shard = shards.get(block[0]) or Shard(probe, *block, arithmetic_for(self._device), plan["width"])
             shard.forward(model, pieces, ticket)
             shards[block[0]] = shard  # only now: what failed half-way is not taken for whole
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.explain import Call, portions
 from microtome.methods.attribution.target import pick, recording
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 
 #: Images that go through the network at once. The attention of all tokens to all is held for every block, so they are few.
 ROWS = 8
@@ -82,7 +82,7 @@ def _weights_in(output: Any) -> Tensor | None:
 
 
 @contextmanager
-def attending(model: Model) -> Iterator[list[Block]]:
+def attending(model: ImageModel) -> Iterator[list[Block]]:
     """The blocks of attention of the one forward pass made inside the block, in order; known when the block ends.
 
     Yields:
@@ -180,7 +180,7 @@ def read_from(call: Call, one: Pass) -> tuple[Tensor, Tensor]:
     return shares, depth
 
 
-def on_the_grid(model: Model, values: Tensor) -> tuple[Tensor, Tensor]:
+def on_the_grid(model: ImageModel, values: Tensor) -> tuple[Tensor, Tensor]:
     """Values of tokens [n, T] as maps float32 [n, H, W] of the size of the input, bilinear; and as they are, [n, patches].
 
     Raises:

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 
 Baseline = Literal["black", "white", "mean", "blur", "noise"]
 
 
-def baseline_input(model: Model, inputs: Tensor, kind: Baseline, seed: int = 0) -> Tensor:
+def baseline_input(model: ImageModel, inputs: Tensor, kind: Baseline, seed: int = 0) -> Tensor:
     """The baseline of inputs [B, 3, H, W] in input space, of the same shape.
 
     ``black``, ``white`` and ``mean`` (the mean colour of the model's preprocessing) are one colour; ``blur`` is the image itself,

@@ -19,8 +19,8 @@ from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.biases import argument
 from microtome.methods.attribution.operations import Operations, Rule, in_place
 from microtome.methods.attribution.target import Target
+from microtome.models.image import ImageModel
 from microtome.models.layers import Layer
-from microtome.models.model import Model
 
 #: Linear functions that never lower an output when an input is raised: bounds go through as they are.
 _AS_IT_IS = frozenset({
@@ -269,7 +269,7 @@ def _windows(x: Tensor, shape: torch.Size, args: tuple[Any, ...], kwargs: dict[s
             yield values[:, :, rows, columns], places[:, :, rows, columns]
 
 
-def upper_bounds(model: Model, box: Box, goals: Sequence[Target]) -> Tensor:
+def upper_bounds(model: ImageModel, box: Box, goals: Sequence[Target]) -> Tensor:
     """float64 [B, goals]: what each weighted sum of logits or units is at most, for every input of each box. One batch.
 
     Raises:

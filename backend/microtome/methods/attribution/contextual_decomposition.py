@@ -13,7 +13,7 @@ from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.attention import on_the_grid
 from microtome.methods.attribution.explain import FORWARD_BATCH, Attribution, Call, ExplainParams, MapFacts, attribution, portions
 from microtome.methods.contract import Cost
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 
 
 class Params(ExplainParams):
@@ -61,7 +61,7 @@ class Decomposition:
     bias is shared by sizes that may both be next to nothing, and every layer enlarges what float32 rounds there.
     """
 
-    def __init__(self, model: Model, image: Tensor, settle: bool) -> None:
+    def __init__(self, model: ImageModel, image: Tensor, settle: bool) -> None:
         """``image`` is [1, 3, H, W].
 
         Raises:
@@ -144,7 +144,7 @@ def _joined(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def checked(model: Model) -> Any:
+def checked(model: ImageModel) -> Any:
     """The network, if it is one whose steps are known.
 
     Raises:
@@ -162,7 +162,7 @@ def checked(model: Model) -> Any:
     return network
 
 
-def groups_of(model: Model, tokens: int, side: int, device: torch.device) -> Tensor:
+def groups_of(model: ImageModel, tokens: int, side: int, device: torch.device) -> Tensor:
     """int64 [T - special]: the group of each patch, squares of ``side`` patches from the upper left."""
     layer = next(
         (x for x in model.layers.values() if x.layout == "tokens" and x.special + x.height * x.width == tokens and x.special == 1), None

@@ -22,7 +22,7 @@ from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.target import Target, every_number, targets_of
 from microtome.methods.contract import Cost, MethodParams, MethodSpec, Results, method
 from microtome.methods.faithfulness.evidence import EVIDENCE_VERSION, evidence
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from microtome.probes import Example
 from microtome.results import Curves, ImageMap, Scorecard
 
@@ -47,7 +47,7 @@ class Call:
         neighbours: other images of the set that the example is of, for methods that compare with them; None for an upload.
     """
 
-    model: Model
+    model: ImageModel
     inputs: Tensor
     targets: Sequence[Target]
     run: RunContext
@@ -116,7 +116,7 @@ def attribution(
 
     def declare(explain: Explain) -> MethodSpec:
         def stages(
-            *, model: Model, example: Example, targets: list[Any] | None = None, params: Any, run: RunContext
+            *, model: ImageModel, example: Example, targets: list[Any] | None = None, params: Any, run: RunContext
         ) -> Generator[None, None, Results]:
             inputs = model.inputs([example.image])
             chosen = targets_of(model, inputs, targets)
@@ -153,7 +153,7 @@ def attribution(
     return declare
 
 
-def neighbours_of(model: Model, example: Example, seed: int) -> Callable[[int], Tensor] | None:
+def neighbours_of(model: ImageModel, example: Example, seed: int) -> Callable[[int], Tensor] | None:
     """``count -> [at most count, 3, H, W]``: inputs of other images of the example's set, drawn by ``seed`` without repetition."""
     probe, index = example.probe, example.index
     if probe is None or index is None or len(probe) < 2:

@@ -14,18 +14,18 @@ from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput, MicrotomeError
 from microtome.methods.attribution.target import check_finite
 from microtome.methods.contract import Ask, Cost, MethodParams, Results, alone, method
-from microtome.models.model import Model
-from microtome.probes import Example, ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import Example, ImageSet
 from microtome.results import Matrix, Scorecard
 
 
-def _predict_together(*, model: Model, params: MethodParams, asks: Sequence[Ask]) -> list[Results | MicrotomeError]:
+def _predict_together(*, model: ImageModel, params: MethodParams, asks: Sequence[Ask]) -> list[Results | MicrotomeError]:
     with torch.inference_mode():
         logits = model.forward(model.inputs([ask.subjects["example"].image for ask in asks]))
     return [_prediction(model, row) for row in logits]
 
 
-def _prediction(model: Model, logits: torch.Tensor) -> Results | MicrotomeError:
+def _prediction(model: ImageModel, logits: torch.Tensor) -> Results | MicrotomeError:
     try:
         predicted = int(check_finite(logits).argmax())
     except InvalidInput as error:
@@ -49,7 +49,7 @@ def _prediction(model: Model, logits: torch.Tensor) -> Results | MicrotomeError:
     cost=Cost(passes=1.0),
     batch=_predict_together,
 )
-def predict(*, model: Model, example: Example, params: MethodParams, run: RunContext):  # type: ignore[no-untyped-def]
+def predict(*, model: ImageModel, example: Example, params: MethodParams, run: RunContext):  # type: ignore[no-untyped-def]
     """Probability of every class for one image, in order of the classes.
 
     Of a model whose labels do not exclude each other (``problem_type`` of its configuration), each label by itself.
@@ -73,7 +73,7 @@ class Params(MethodParams):
     version="2",
     cost=Cost(passes=1.0, per_probe=True, capture=("logits",)),
 )
-def predictions(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def predictions(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Probability of every class for every example, and the accuracy of the most probable one where classes match by name.
 
     The 95 % interval of an accuracy is Wilson's.

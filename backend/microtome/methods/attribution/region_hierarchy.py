@@ -15,7 +15,7 @@ from microtome.methods.attribution.explain import Call
 from microtome.methods.attribution.features import FeatureParams, Features, features_of
 from microtome.methods.attribution.target import targets_of
 from microtome.methods.contract import Cost, method
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from microtome.probes import Example
 from microtome.results import Tree
 
@@ -163,7 +163,7 @@ def tree_of(part: Features, title: str, params: Params) -> Tree:
     version="2",
 )
 def region_hierarchy(  # type: ignore[no-untyped-def]
-    *, model: Model, example: Example, targets: list[Any] | None = None, params: Params, run: RunContext
+    *, model: ImageModel, example: Example, targets: list[Any] | None = None, params: Params, run: RunContext
 ):
     """Small regions joined two by two, those first that bring something else together than apart, up to the whole image.
 

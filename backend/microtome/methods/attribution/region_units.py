@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.contract import Cost, MethodParams, method
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from microtome.probes import Example
 from microtome.results import Matrix
 
@@ -74,7 +74,7 @@ def contrasts(maps: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
     cost=Cost(passes=1.0),
 )
 def region_units(  # type: ignore[no-untyped-def]
-    *, model: Model, example: Example, layers: list[str] | None = None, params: Params, run: RunContext
+    *, model: ImageModel, example: Example, layers: list[str] | None = None, params: Params, run: RunContext
 ):
     """Units of the main layers whose activation is higher inside a region than outside, in standard deviations of their map.
 

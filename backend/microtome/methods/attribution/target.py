@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from microtome.core.errors import InvalidInput
+from microtome.models.image import ImageModel
 from microtome.models.layers import Layer
-from microtome.models.model import Model
 from microtome.probes import Example
 
 
@@ -78,7 +78,7 @@ class Target:
         return "logits" if self.layer is None else "activation"
 
 
-def resolve(model: Model, logits: Tensor, spec: Any) -> Target:
+def resolve(model: ImageModel, logits: Tensor, spec: Any) -> Target:
     """The target that a subject names: a class index, ``{"minus": [a, b]}``, ``{"layer", "unit", "site"}``, ``{"layer", "weights"}`` or
     ``{"like", "layer"}``, to which whoever fetched the other image has added it as ``"example"``.
 
@@ -113,7 +113,7 @@ def resolve(model: Model, logits: Tensor, spec: Any) -> Target:
     return Target(name + (f" at {site[0]}, {site[1]}" if site else ""), layer, tuple(sorted(weights.items())), site)  # type: ignore[arg-type]
 
 
-def _likeness(model: Model, name: str, other: Example, layer_name: str | None) -> Target:
+def _likeness(model: ImageModel, name: str, other: Example, layer_name: str | None) -> Target:
     """Likeness to another image in what a layer, by default the last of the main ones, gives for both."""
     layer = model.layer(layer_name) if layer_name is not None else model.default_layers()[-1]
     with torch.inference_mode(), model.record([layer]) as recorded:
@@ -131,7 +131,7 @@ def _likeness(model: Model, name: str, other: Example, layer_name: str | None) -
     return Target(f"like {shown}" + (f" at {layer.label}" if layer_name else ""), layer, (), None, Reference(sha256, vector.clone()))
 
 
-def _class_name(model: Model, index: int) -> str:
+def _class_name(model: ImageModel, index: int) -> str:
     if not 0 <= index < len(model.classes):
         raise InvalidInput(
             f"The model has {len(model.classes)} classes, 0 to {len(model.classes) - 1}; there is no {index}.", field="targets"
@@ -139,7 +139,7 @@ def _class_name(model: Model, index: int) -> str:
     return model.classes[index]
 
 
-def targets_of(model: Model, inputs: Tensor, specs: Sequence[Any] | None) -> list[Target]:
+def targets_of(model: ImageModel, inputs: Tensor, specs: Sequence[Any] | None) -> list[Target]:
     """Targets of one image [1, 3, H, W], in order and without repetition; its predicted class if none are named.
 
     Raises:
@@ -162,21 +162,21 @@ def check_finite(logits: Tensor) -> Tensor:
 
 
 @contextmanager
-def recording(model: Model, targets: Sequence[Target]) -> Iterator[dict[str, Tensor]]:
+def recording(model: ImageModel, targets: Sequence[Target]) -> Iterator[dict[str, Tensor]]:
     """Raw outputs of the layers that targets are read from, in the passes made inside the block."""
     layers = list({t.layer.name: t.layer for t in targets if t.layer is not None}.values())
     with model.record(layers, keep_graph=torch.is_grad_enabled()) as recorded:
         yield recorded
 
 
-def numbers(model: Model, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
+def numbers(model: ImageModel, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
     """[B]: row i is targets[i] of inputs[i]. One forward pass; gradients flow if the caller enables them."""
     with recording(model, targets) as recorded:
         logits = model.forward(inputs)
     return pick(targets, logits, recorded)
 
 
-def every_number(model: Model, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
+def every_number(model: ImageModel, inputs: Tensor, targets: Sequence[Target]) -> Tensor:
     """[B, targets]: every target of every input, from one forward pass."""
     with recording(model, targets) as recorded:
         logits = model.forward(inputs)

@@ -12,8 +12,8 @@ from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.target import every_number, targets_of
 from microtome.methods.contract import Cost, MethodParams, method
+from microtome.models.image import ImageModel
 from microtome.models.layers import Layer
-from microtome.models.model import Model
 from microtome.probes import Example
 from microtome.results import Matrix
 
@@ -23,7 +23,7 @@ class Params(MethodParams):
     measured: bool = Field(True, description="Also switch every listed unit off and measure what the number loses. One pass a unit.")
 
 
-def contributions(model: Model, inputs: torch.Tensor, targets: Any, layers: list[Layer]) -> list[torch.Tensor]:
+def contributions(model: ImageModel, inputs: torch.Tensor, targets: Any, layers: list[Layer]) -> list[torch.Tensor]:
     """Per target [units of all layers one after the other]: activation times gradient, summed over sites."""
     with torch.enable_grad(), model.record(layers, keep_graph=True) as recorded:
         numbers = every_number(model, inputs.clone().requires_grad_(True), targets)[0]
@@ -56,7 +56,13 @@ def contributions(model: Model, inputs: torch.Tensor, targets: Any, layers: list
     cost=Cost(passes=3.0, times="units"),
 )
 def unit_contributions(  # type: ignore[no-untyped-def]
-    *, model: Model, example: Example, targets: list[Any] | None = None, layers: list[str] | None = None, params: Params, run: RunContext
+    *,
+    model: ImageModel,
+    example: Example,
+    targets: list[Any] | None = None,
+    layers: list[str] | None = None,
+    params: Params,
+    run: RunContext,
 ):
     """Activation times gradient, summed over sites: to first order, what the number loses when the unit is switched off.
 

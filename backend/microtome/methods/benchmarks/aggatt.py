@@ -21,8 +21,8 @@ from microtome.methods.benchmarks.on_grids import CITE, COST, prepared
 from microtome.methods.benchmarks.tables import Facts, about, grid_results
 from microtome.methods.contract import method
 from microtome.methods.faithfulness.order import Floats
-from microtome.models.model import Model
-from microtome.probes import Example, ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import Example, ImageSet
 from microtome.results import Distribution, ImageMap, MapSet, Scorecard
 
 #: Ends of the bins, in percent of the maps in order of their scores, best first: those of the paper.
@@ -89,7 +89,7 @@ def small(map: Floats) -> Floats:
     cite=CITE,
     cost=COST,
 )
-def aggatt(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def aggatt(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Maps in order of their localisation, averaged in bins: best 2 %, to 5, 50, 95, 98 %, and worst 2 %; for every method.
 
     Single pictures can be picked to show anything. Here all maps of a method count: each as shares of its positive part, so that the mean
@@ -126,7 +126,7 @@ def _note(one: Contestant, kept: Kept, maps: Floats | None, example: int, width:
 
 
 def _on_grids(
-    model: Model, probe: ProbeSet, params: Params, run: RunContext, contestants: Sequence[Contestant], kept: Mapping[str, Kept]
+    model: ImageModel, probe: ImageSet, params: Params, run: RunContext, contestants: Sequence[Contestant], kept: Mapping[str, Kept]
 ) -> tuple[float, Facts]:
     """Explain the cell of every grid; the chance level and the facts."""
     assert params.setting != "regions"
@@ -144,7 +144,7 @@ def _on_grids(
 
 
 def _on_regions(
-    model: Model, probe: ProbeSet, params: Params, run: RunContext, contestants: Sequence[Contestant], kept: Mapping[str, Kept]
+    model: ImageModel, probe: ImageSet, params: Params, run: RunContext, contestants: Sequence[Contestant], kept: Mapping[str, Kept]
 ) -> tuple[float, Facts]:
     """Explain images that have a mask of what defines their class; the chance level and the facts."""
     pools = sure_images(model, probe, params.max_examples, params.confidence, run)
@@ -179,7 +179,7 @@ def _on_regions(
 
 
 def _with_region(
-    model: Model, probe: ProbeSet, pairs: Sequence[tuple[int, int]], run: RunContext
+    model: ImageModel, probe: ImageSet, pairs: Sequence[tuple[int, int]], run: RunContext
 ) -> Iterator[tuple[int, int, Example, Any]]:
     for index, label in pairs:
         run.check()

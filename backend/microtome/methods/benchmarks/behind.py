@@ -7,12 +7,12 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from microtome.methods.benchmarks.scenes import as_output, resized
+from microtome.models.image import ImageModel
 from microtome.models.layers import Layer
-from microtome.models.model import Model
 from microtome.models.replay import Replay
 
 
-class Behind(Model):
+class Behind(ImageModel):
     """What follows a layer of ``model``, for one image; its input is a map of the layer, [B, units, h, w].
 
     What bypasses the layer (a class token, a branch beside it) stays as it is in that image. It has one layer, the input itself, so that
@@ -22,7 +22,7 @@ class Behind(Model):
         maps: [1, units, h, w], what the layer says of the image.
     """
 
-    def __init__(self, model: Model, layer: Layer | None, image: Tensor) -> None:
+    def __init__(self, model: ImageModel, layer: Layer | None, image: Tensor) -> None:
         vars(self).update(vars(model))
         self._inner, self._layer, self.maps = model, layer, image
         if layer is not None:
@@ -65,7 +65,7 @@ class Behind(Model):
         return logits
 
 
-def chosen_layers(model: Model) -> list[tuple[str, Layer | None]]:
+def chosen_layers(model: ImageModel) -> list[tuple[str, Layer | None]]:
     """Input, the main layer half way to the last, and the last one whose sites all reach the output; with what they are called."""
     last = model.attribution_layer()
     spatial = [x for x in model.layers.values() if x.default and x.height * x.width > 1 and x.order <= last.order]

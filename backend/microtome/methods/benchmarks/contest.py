@@ -20,7 +20,7 @@ from microtome.methods.contract import MethodParams, MethodSpec
 from microtome.methods.faithfulness.localisation import inside_mass
 from microtome.methods.faithfulness.model_randomisation import explainer
 from microtome.methods.faithfulness.order import Floats
-from microtome.probes import ProbeSet
+from microtome.probes import ImageSet
 
 MethodName = Annotated[str, Field(max_length=100, json_schema_extra={"format": "method"})]
 DEFAULT = ["saliency", "input-x-gradient", "integrated-gradients", "grad-cam", "layer-cam"]
@@ -181,7 +181,7 @@ def smooth(map: Floats, width: int) -> Floats:
     return torch.nn.functional.conv2d(values, kernel.transpose(2, 3), padding=(side // 2, 0))[0, 0].numpy()  # type: ignore[no-any-return]
 
 
-def neighbours(place: Scene, probe: ProbeSet, grids: Sequence[Grid], number: int) -> Callable[[int], Tensor] | None:
+def neighbours(place: Scene, probe: ImageSet, grids: Sequence[Grid], number: int) -> Callable[[int], Tensor] | None:
     """Other grids, for methods that compare with other images."""
     others = [grid for i, grid in enumerate(grids) if i != number]
     if not others:
@@ -193,7 +193,7 @@ def neighbours(place: Scene, probe: ProbeSet, grids: Sequence[Grid], number: int
     return draw
 
 
-def calls(place: Scene, probe: ProbeSet, grids: Sequence[Grid], run: RunContext, seed: int) -> Iterator[tuple[Grid, Call]]:
+def calls(place: Scene, probe: ImageSet, grids: Sequence[Grid], run: RunContext, seed: int) -> Iterator[tuple[Grid, Call]]:
     """A call for every grid, its rows the explained cells."""
     for number, grid in enumerate(grids):
         run.check()
@@ -204,7 +204,7 @@ def calls(place: Scene, probe: ProbeSet, grids: Sequence[Grid], run: RunContext,
 
 
 def contest(
-    place: Scene, probe: ProbeSet, grids: Sequence[Grid], contestants: Sequence[Contestant], params: GridParams, run: RunContext
+    place: Scene, probe: ImageSet, grids: Sequence[Grid], contestants: Sequence[Contestant], params: GridParams, run: RunContext
 ) -> None:
     """Every method explains every grid; its scores are noted. One grid and one method at a time, whatever their number.
 

@@ -20,8 +20,8 @@ from microtome.methods.benchmarks.retraining import kept, learnt, masked
 from microtome.methods.contract import Cost, method
 from microtome.methods.faithfulness.order import Floats
 from microtome.methods.interventions.ablate_units import spread
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Scorecard
 
 _ROWS, _RESAMPLES = 8, 1000
@@ -75,7 +75,7 @@ def difference(top: Right, bottom: Right, seed: int) -> tuple[float, float, floa
     cite="Shah, Jain, Netrapalli 2021, arXiv:2102.12781, equation 2",
     cost=Cost(passes=600.0, per_probe=True, maps=1.0),
 )
-def diffroar(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def diffroar(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Accuracy of networks trained on the highest pixels of every map alone, minus that of networks trained on the lowest alone.
 
     Of every image the pixels with the largest absolute values are kept, or those with the smallest, the rest in the mean colour. Small
@@ -179,7 +179,7 @@ def _first(images: torch.Tensor, device: torch.device, count: int) -> torch.Tens
     return images[:count].to(device)
 
 
-def _seen(model: Model, probe: ProbeSet, indices: Sequence[int], run: RunContext) -> tuple[torch.Tensor, list[int]]:
+def _seen(model: ImageModel, probe: ImageSet, indices: Sequence[int], run: RunContext) -> tuple[torch.Tensor, list[int]]:
     """What the model sees of the images, [n, 3, H, W] on the CPU, and the class that it gives each."""
     parts: list[torch.Tensor] = []
     predicted: list[int] = []
@@ -192,7 +192,7 @@ def _seen(model: Model, probe: ProbeSet, indices: Sequence[int], run: RunContext
     return torch.cat(parts), predicted
 
 
-def _null_regions(model: Model, probe: ProbeSet, indices: Sequence[int]) -> Right | None:
+def _null_regions(model: ImageModel, probe: ImageSet, indices: Sequence[int]) -> Right | None:
     """bool [n, H, W]: what knows nothing of the class, as the model sees it; None if no concept of the set is that."""
     value = next((c.index + 1 for c in probe.concepts if c.key == _NULL), None)
     if value is None:

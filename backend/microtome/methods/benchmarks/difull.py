@@ -7,8 +7,8 @@ from microtome.methods.benchmarks.contest import GridParams
 from microtome.methods.benchmarks.gridpg import EXAMPLE
 from microtome.methods.benchmarks.on_grids import CITE, COST, compared
 from microtome.methods.contract import method
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Distribution, Scorecard
 
 
@@ -23,7 +23,7 @@ from microtome.results import Distribution, Scorecard
     cite=CITE,
     cost=COST,
 )
-def difull(*, model: Model, probe: ProbeSet, params: GridParams, run: RunContext):  # type: ignore[no-untyped-def]
+def difull(*, model: ImageModel, probe: ImageSet, params: GridParams, run: RunContext):  # type: ignore[no-untyped-def]
     """Grids as in GridPG, but each cell goes through a copy of the network of its own: nothing outside it can influence its logits.
 
     The score is exact by construction: what a map marks outside the explained cell is wrong, whatever the network has learnt. Maps of

@@ -7,8 +7,8 @@ from microtome.methods.benchmarks.contest import GridParams
 from microtome.methods.benchmarks.gridpg import EXAMPLE
 from microtome.methods.benchmarks.on_grids import CITE, COST, compared
 from microtome.methods.contract import method
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Distribution, Scorecard
 
 
@@ -23,7 +23,7 @@ from microtome.results import Distribution, Scorecard
     cite=CITE,
     cost=COST,
 )
-def dipart(*, model: Model, probe: ProbeSet, params: GridParams, run: RunContext):  # type: ignore[no-untyped-def]
+def dipart(*, model: ImageModel, probe: ImageSet, params: GridParams, run: RunContext):  # type: ignore[no-untyped-def]
     """Grids as in GridPG, but each cell has a head of its own that sees only that cell's part of the last maps.
 
     The network runs over the whole grid up to its last layer with sites; behind it, the same pooling and classifier read every cell by

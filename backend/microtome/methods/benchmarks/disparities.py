@@ -18,8 +18,8 @@ from microtome.methods.benchmarks.scoreboard import EVIDENCE_COST, EvidenceParam
 from microtome.methods.contract import method
 from microtome.methods.faithfulness.order import Floats
 from microtome.methods.interventions.ablate_units import spread
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Matrix, Scorecard
 
 TITLE = "Disparities of the evidence"
@@ -69,7 +69,7 @@ def gap_of(values: Floats, codes: Codes, permutations: int, seed: int) -> Gap:
     return Gap(value, int(names[means.argmax()]), int(names[means.argmin()]), random, p)
 
 
-def subgroups(model: Model, probe: ProbeSet, shown: Shown, params: Params) -> tuple[list[str], Codes]:
+def subgroups(model: ImageModel, probe: ImageSet, shown: Shown, params: Params) -> tuple[list[str], Codes]:
     """Names, and the subgroup of every example; -1 for none.
 
     Raises:
@@ -113,7 +113,7 @@ def subgroups(model: Model, probe: ProbeSet, shown: Shown, params: Params) -> tu
     cite="Dai, Upadhyay, Aivodji, Bach, Lakkaraju 2022, arXiv:2205.07277",
     cost=EVIDENCE_COST,
 )
-def evidence_disparities(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def evidence_disparities(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """The evidence of several methods by subgroups of the examples, and whether the gaps are larger than those of random subgroups.
 
     Every method explains the class that the model predicts. Subgroups are classes (of the labels; of the predictions where no label

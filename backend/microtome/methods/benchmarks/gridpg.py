@@ -6,8 +6,8 @@ from microtome.core.context import RunContext
 from microtome.methods.benchmarks.contest import GridParams
 from microtome.methods.benchmarks.on_grids import CITE, COST, compared
 from microtome.methods.contract import method
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Distribution, Scorecard
 
 #: Not validated here: the methods that it names are known once all of them are imported.
@@ -25,7 +25,7 @@ EXAMPLE = GridParams.model_construct(methods=["saliency", "grad-cam"], cells=2, 
     cite=f"{CITE}; Boehle, Fritz, Schiele 2021, arXiv:2104.00032",
     cost=COST,
 )
-def gridpg(*, model: Model, probe: ProbeSet, params: GridParams, run: RunContext):  # type: ignore[no-untyped-def]
+def gridpg(*, model: ImageModel, probe: ImageSet, params: GridParams, run: RunContext):  # type: ignore[no-untyped-def]
     """Methods explain the class of one cell in a grid of images of distinct classes that the model is sure about; how much hits the cell.
 
     The network sees the grid as one picture: at full size where its geometry allows it (convolutions with pooling at the end), else shrunk

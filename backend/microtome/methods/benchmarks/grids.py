@@ -14,8 +14,8 @@ from microtome.core.classes import match_classes
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.faithfulness.localisation import Mask
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Grid:
     explained: tuple[int, ...]
 
 
-def sure_images(model: Model, probe: ProbeSet, examples: int, confidence: float, run: RunContext) -> Pools:
+def sure_images(model: ImageModel, probe: ImageSet, examples: int, confidence: float, run: RunContext) -> Pools:
     """Images of the first ``examples`` that the model gives their class with at least this probability.
 
     Raises:
@@ -156,6 +156,6 @@ def shrunk(parts: Tensor, cells: int, size: tuple[int, int]) -> Tensor:
     return out
 
 
-def images_of(model: Model, probe: ProbeSet, examples: Sequence[int]) -> Tensor:
+def images_of(model: ImageModel, probe: ImageSet, examples: Sequence[int]) -> Tensor:
     """Inputs [n, 3, H, W] of examples."""
     return model.inputs([probe.image(index) for index in examples])

@@ -20,9 +20,9 @@ from microtome.methods.faithfulness.randomisation import FAILS, changed
 from microtome.methods.faithfulness.similarity import SIMILARITIES, Similarity, spearman_band
 from microtome.methods.interventions.ablate_units import spread
 from microtome.models.identity import builtin_names
+from microtome.models.image import ImageModel
 from microtome.models.loading import load_model
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.probes import ImageSet
 from microtome.results import Scorecard
 
 _SUFFIX = "-permuted"
@@ -37,7 +37,7 @@ class Params(MethodsParams):
 EXAMPLE = Params.model_construct(methods=["saliency", "grad-cam"], examples=2)
 
 
-def twin_of(model: Model) -> Model:
+def twin_of(model: ImageModel) -> ImageModel:
     """The network of the same architecture that was trained on labels drawn by lot.
 
     Raises:
@@ -52,7 +52,9 @@ def twin_of(model: Model) -> Model:
             "model-randomisation asks the same of its weights.",
             field="model",
         )
-    return load_model(f"builtin:{name}", device=str(model.device))
+    twin = load_model(f"builtin:{name}", device=str(model.device))
+    assert isinstance(twin, ImageModel)
+    return twin
 
 
 @method(
@@ -66,7 +68,7 @@ def twin_of(model: Model) -> Model:
     cite="Adebayo et al. 2018, arXiv:1810.03292, section 4",
     cost=Cost(passes=2.0, per_probe=True, maps=2.0),
 )
-def label_randomisation(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def label_randomisation(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """How alike the maps of a network are to those of its twin, which learnt labels drawn by lot by heart.
 
     The twin has the same architecture and reached the same training accuracy, but nothing of what it learnt has to do with what the
@@ -106,7 +108,7 @@ def label_randomisation(*, model: Model, probe: ProbeSet, params: Params, run: R
 
 
 def _card(
-    values: dict[str, dict[Similarity, list[float]]], contestants: dict[str, Any], pixels: int, count: int, twin: Model, params: Params
+    values: dict[str, dict[Similarity, list[float]]], contestants: dict[str, Any], pixels: int, count: int, twin: ImageModel, params: Params
 ) -> Scorecard:
     """
     Raises:

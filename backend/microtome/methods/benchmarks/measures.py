@@ -25,8 +25,8 @@ from microtome.methods.faithfulness.order import Floats
 from microtome.methods.faithfulness.randomisation import changed
 from microtome.methods.faithfulness.sheet import SCORES
 from microtome.methods.faithfulness.similarity import NORMAL
-from microtome.models.model import Model
-from microtome.probes import Example, ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import Example, ImageSet
 from microtome.results import Matrix, Scorecard
 
 Metric = Literal[
@@ -91,7 +91,7 @@ class Measures:
         return sorted(self.values, key=order.index)
 
 
-def shown_of(model: Model, probe: ProbeSet, chosen: Sequence[int], run: RunContext) -> Shown:
+def shown_of(model: ImageModel, probe: ImageSet, chosen: Sequence[int], run: RunContext) -> Shown:
     """What the model says of the chosen examples.
 
     Raises:
@@ -112,8 +112,8 @@ def shown_of(model: Model, probe: ProbeSet, chosen: Sequence[int], run: RunConte
 
 
 def measure(
-    model: Model, probe: ProbeSet, shown: Shown, contestants: Sequence[Contestant], metrics: Collection[str], seed: int, run: RunContext,
-    costs: bool = False,
+    model: ImageModel, probe: ImageSet, shown: Shown, contestants: Sequence[Contestant], metrics: Collection[str], seed: int,
+    run: RunContext, costs: bool = False,
 ) -> dict[str, Measures]:  # fmt: skip
     """The evidence of every method for the predicted class of every example, by id of the method.
 

@@ -17,8 +17,8 @@ from microtome.methods.benchmarks.scenes import Setting
 from microtome.methods.benchmarks.tables import about, left_out, score, scored, spread
 from microtome.methods.contract import Cost, method
 from microtome.methods.faithfulness.order import Floats
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Distribution, Scorecard
 
 #: Parameters that are lengths in pixels of the input, and shrink with the layer.
@@ -47,7 +47,7 @@ def at_size(one: Contestant, image: tuple[int, int], maps: tuple[int, int]) -> C
     cite=CITE,
     cost=Cost(passes=60.0, times="images", maps=18.0),
 )
-def ml_att(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def ml_att(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Every method at the input, at the main layer half way and at the last one with sites, on grids of images.
 
     A method is usually shown where its authors put it: gradients at the input, class activation maps at the last layer. Here each explains

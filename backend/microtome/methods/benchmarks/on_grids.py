@@ -10,8 +10,8 @@ from microtome.methods.benchmarks.grids import Grid, Pools, draw_grids, sure_ima
 from microtome.methods.benchmarks.scenes import Scene, Setting, scene
 from microtome.methods.benchmarks.tables import about, grid_results
 from microtome.methods.contract import Cost
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Distribution, Scorecard
 
 CITE = "Rao, Boehle, Schiele 2022, arXiv:2205.10435"
@@ -20,7 +20,7 @@ COST = Cost(passes=60.0, times="images", maps=9.0)
 
 
 def prepared(
-    setting: Setting, model: Model, probe: ProbeSet, params: GridParams, run: RunContext, cell: int | None = None
+    setting: Setting, model: ImageModel, probe: ImageSet, params: GridParams, run: RunContext, cell: int | None = None
 ) -> tuple[Scene, Pools, list[Grid]]:
     """The network that looks at grids, and the grids; ``cell`` is explained in all of them, if it is given.
 
@@ -36,7 +36,7 @@ def prepared(
 
 
 def compared(
-    setting: Setting, title: str, model: Model, probe: ProbeSet, params: GridParams, run: RunContext
+    setting: Setting, title: str, model: ImageModel, probe: ImageSet, params: GridParams, run: RunContext
 ) -> Mapping[str, Scorecard | Distribution]:
     """The results of a setting."""
     place, pools, grids = prepared(setting, model, probe, params, run)

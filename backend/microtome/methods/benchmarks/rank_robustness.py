@@ -23,8 +23,8 @@ from microtome.methods.faithfulness.model_randomisation import interval
 from microtome.methods.faithfulness.order import Floats
 from microtome.methods.faithfulness.sensitivity import noisy
 from microtome.methods.interventions.ablate_units import spread
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Curves, Scorecard
 
 TITLE = "Robustness of ranks"
@@ -58,7 +58,7 @@ class Params(MethodsParams):
     cite="Ghorbani, Abid, Zou 2019, arXiv:1710.10547 (the measures)",
     cost=Cost(passes=1.0, times="images", maps=17.0),
 )
-def rank_robustness(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def rank_robustness(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """The order of the pixels in the map of an image, against that in maps of the image with uniform noise, by the size of the noise.
 
     Explained is the class that the model predicts for the image without noise, also where noise changes the prediction; how often it
@@ -102,7 +102,7 @@ def rank_robustness(*, model: Model, probe: ProbeSet, params: Params, run: RunCo
     return _results(scored(contestants), found, params, facts, {"rank-correlation": 0.0, "top-overlap": top / pixels})
 
 
-def _noisy_images(model: Model, probe: ProbeSet, shown: Shown, row: int, params: Params) -> list[torch.Tensor]:
+def _noisy_images(model: ImageModel, probe: ImageSet, shown: Shown, row: int, params: Params) -> list[torch.Tensor]:
     """For every radius [draws, 3, H, W]; every image has a noise of its own."""
     index = int(shown.index[row])
     image = model.inputs([probe.image(index)])
@@ -111,8 +111,8 @@ def _noisy_images(model: Model, probe: ProbeSet, shown: Shown, row: int, params:
 
 
 def _compare(
-    model: Model, probe: ProbeSet, shown: Shown, row: int, noises: Sequence[torch.Tensor], one: Contestant, found: Mapping[str, Floats],
-    chosen: npt.NDArray[np.int64], top: int, params: Params, run: RunContext,
+    model: ImageModel, probe: ImageSet, shown: Shown, row: int, noises: Sequence[torch.Tensor], one: Contestant,
+    found: Mapping[str, Floats], chosen: npt.NDArray[np.int64], top: int, params: Params, run: RunContext,
 ) -> None:  # fmt: skip
     """One image, one method: its map, and those of the noisy images."""
     example = probe.example(int(shown.index[row]))

@@ -24,8 +24,8 @@ from microtome.methods.faithfulness.model_randomisation import OneMethodParams, 
 from microtome.methods.faithfulness.order import Floats
 from microtome.methods.faithfulness.similarity import NORMAL
 from microtome.methods.interventions.ablate_units import spread
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Curves, MapSet, Scorecard
 
 _DRAWS = 200
@@ -59,7 +59,7 @@ class Params(OneMethodParams):
     cite="Lapuschkin et al. 2019, arXiv:1902.10178; von Luxburg 2007, arXiv:0711.0189",
     cost=Cost(passes=1.0, times="examples", maps=1.0),
 )
-def relevance_clusters(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def relevance_clusters(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """Maps of one method over many images, grouped by what they look like: an artefact that a model relies on is a cluster of its own.
 
     Maps are averaged down to `side` pixels and scaled to length 1, joined to their nearest, and divided by spectral clustering. Of each
@@ -122,7 +122,7 @@ def relevance_clusters(*, model: Model, probe: ProbeSet, params: Params, run: Ru
     }  # fmt: skip
 
 
-def _examples(model: Model, probe: ProbeSet, params: Params, run: RunContext) -> Shown:
+def _examples(model: ImageModel, probe: ImageSet, params: Params, run: RunContext) -> Shown:
     """The examples that are explained.
 
     Raises:
@@ -150,7 +150,9 @@ def _examples(model: Model, probe: ProbeSet, params: Params, run: RunContext) ->
     return shown_of(model, probe, chosen, run)
 
 
-def _maps(model: Model, probe: ProbeSet, shown: Shown, one: Contestant, params: Params, run: RunContext) -> tuple[Floats, Sequence[int]]:
+def _maps(
+    model: ImageModel, probe: ImageSet, shown: Shown, one: Contestant, params: Params, run: RunContext
+) -> tuple[Floats, Sequence[int]]:
     """Reduced maps [n, side, side] of length 1, and the places in ``shown`` that have one.
 
     Raises:
@@ -181,7 +183,7 @@ def _maps(model: Model, probe: ProbeSet, shown: Shown, one: Contestant, params: 
 
 
 def _quality(
-    model: Model, shown: Shown, kept: Sequence[int], labels: Labels, apart: Floats, values: Floats, seed: int, facts: Facts
+    model: ImageModel, shown: Shown, kept: Sequence[int], labels: Labels, apart: Floats, values: Floats, seed: int, facts: Facts
 ) -> Scorecard:
     """Of the whole: silhouette and gap. Of every cluster: size, share of its most frequent class, accuracy where it is known."""
     generator = np.random.default_rng([seed, 0x5B])

@@ -18,8 +18,8 @@ from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.target import Target
 from microtome.methods.benchmarks.grids import cell_region, shrunk, stitched, unstitched
 from microtome.methods.faithfulness.localisation import Mask
+from microtome.models.image import ImageModel
 from microtome.models.layers import Layer
-from microtome.models.model import Model
 from microtome.models.preprocess import Preprocessor
 
 Setting = Literal["gridpg", "dipart", "difull"]
@@ -46,11 +46,11 @@ def as_output(layer: Layer, maps: Tensor, raw: Tensor) -> Tensor:
     return torch.cat([special, maps.flatten(2).transpose(1, 2)], 1)
 
 
-def whole_grid(model: Model, cells: int) -> Model | None:
+def whole_grid(model: ImageModel, cells: int) -> ImageModel | None:
     """The network itself with an input of ``cells`` x ``cells`` images; None if its geometry is fixed."""
     height, width = model.preprocess.size
     try:
-        return Model(
+        return ImageModel(
             source=model.source, network=model.network, preprocess=resized(model.preprocess, (height * cells, width * cells)),
             classes=model.classes, family=model.family, hash=f"{model.hash}/grid of {cells}", bytes=model.bytes, config=model.config,
             channels=model.channels, device=str(model.device),
@@ -59,7 +59,7 @@ def whole_grid(model: Model, cells: int) -> Model | None:
         return None
 
 
-def cuts(model: Model, layer: Layer) -> bool:
+def cuts(model: ImageModel, layer: Layer) -> bool:
     """Whether all that the network knows of its input goes through a layer: with its output set to zero, any two images are one."""
     generator = torch.Generator().manual_seed(0)
     sample = torch.rand(2, model.channels, *model.preprocess.size, generator=generator).to(model.device)
@@ -70,14 +70,14 @@ def cuts(model: Model, layer: Layer) -> bool:
     return bool((one - other).abs().max() <= _SAME * apart)
 
 
-class Cells(Model):
+class Cells(ImageModel):
     """DiFull: every cell through a copy of the network of its own; outputs are cell after cell the logits of its copy.
 
     Layers have the cells of a grid stitched together, so that a map of a layer is a map of the grid. The modules are not to be seen from
     outside: what reads them past layers would take cells for images.
     """
 
-    def __init__(self, base: Model, cells: int) -> None:
+    def __init__(self, base: ImageModel, cells: int) -> None:
         vars(self).update(vars(base))
         height, width = base.preprocess.size
         self.base, self.cells = base, cells
@@ -117,10 +117,10 @@ class Cells(Model):
             yield
 
 
-class Heads(Model):
+class Heads(ImageModel):
     """DiPart: one network over the whole grid up to a layer; behind it every cell has a head that sees the cell's part of it only."""
 
-    def __init__(self, whole: Model, cells: int, layer: Layer) -> None:
+    def __init__(self, whole: ImageModel, cells: int, layer: Layer) -> None:
         vars(self).update(vars(whole))
         self.cells, self.last = cells, layer
         self.hash = f"{whole.hash}/heads behind {layer.name}"
@@ -138,7 +138,7 @@ class Heads(Model):
             return super().forward(inputs).reshape(-1, len(self.classes))
 
 
-def head_names(model: Model, cells: int) -> tuple[str, ...]:
+def head_names(model: ImageModel, cells: int) -> tuple[str, ...]:
     return tuple(f"{name} in cell {cell}" for cell in range(cells**2) for name in model.classes)
 
 
@@ -151,8 +151,8 @@ class Scene:
     """
 
     setting: Setting
-    model: Model
-    base: Model
+    model: ImageModel
+    base: ImageModel
     cells: int
     seen: str
 
@@ -175,7 +175,7 @@ class Scene:
             self.model.forward_passes = 0
 
 
-def scene(setting: Setting, model: Model, cells: int) -> Scene:
+def scene(setting: Setting, model: ImageModel, cells: int) -> Scene:
     """
     Raises:
         InvalidInput: the network cannot look at a grid in this way.
@@ -199,7 +199,7 @@ def scene(setting: Setting, model: Model, cells: int) -> Scene:
     return Scene(setting, Heads(whole, cells, layer), model, cells, f"every cell at full size; a head for every cell behind {layer.label}")
 
 
-def _last_layer(whole: Model, model: Model, cells: int) -> Layer:
+def _last_layer(whole: ImageModel, model: ImageModel, cells: int) -> Layer:
     """The last layer with sites that all goes through, and whose sites divide among the cells.
 
     Raises:

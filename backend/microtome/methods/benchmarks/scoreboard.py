@@ -28,8 +28,8 @@ from microtome.methods.benchmarks.measures import (
 )
 from microtome.methods.contract import Cost, method
 from microtome.methods.interventions.ablate_units import spread
-from microtome.models.model import Model
-from microtome.probes import ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import ImageSet
 from microtome.results import Matrix, Scorecard
 
 TITLE = "Scoreboard of attribution methods"
@@ -67,7 +67,7 @@ class Params(EvidenceParams):
     "Rong et al. 2022, arXiv:2202.00449",
     cost=EVIDENCE_COST,
 )
-def method_scoreboard(*, model: Model, probe: ProbeSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
+def method_scoreboard(*, model: ImageModel, probe: ImageSet, params: Params, run: RunContext):  # type: ignore[no-untyped-def]
     """The evidence of several methods, averaged over examples, apart for easy, contested and misclassified ones.
 
     Every method explains the class that the model predicts (for a misclassified image the wrong one: that is what the model did; the true

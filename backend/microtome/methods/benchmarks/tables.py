@@ -12,7 +12,7 @@ from microtome.methods.benchmarks.grids import Grid, Pools
 from microtome.methods.benchmarks.scenes import Scene
 from microtome.methods.faithfulness.model_randomisation import interval
 from microtome.methods.faithfulness.order import Floats
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 from microtome.results import Distribution, Scorecard
 
 Facts = dict[str, str | int | float | bool | None]
@@ -59,7 +59,7 @@ def scored(contestants: Sequence[Contestant]) -> list[Contestant]:
     return kept
 
 
-def about(place: Scene, pools: Pools, grids: Sequence[Grid], params: GridParams, model: Model) -> Facts:
+def about(place: Scene, pools: Pools, grids: Sequence[Grid], params: GridParams, model: ImageModel) -> Facts:
     """What a reader must know of the grids."""
     classes = {index for grid in grids for index in grid.classes}
     return {

@@ -27,6 +27,7 @@ class Params(MethodParams):
     question="How active is each unit?",
     subjects=("model", "probe"),
     optional_subjects=("layers",),
+    modalities=("image", "text"),
     returns=(UnitTable, Distribution),
     partition="layers",
     params=Params,
@@ -54,7 +55,9 @@ def activation_statistics(  # type: ignore[no-untyped-def]
 
     with captured(model, probe, chosen, examples, run) as taken:
         for layer, a in by_layer(taken, measure, join_arrays, len(chosen), run):
-            moments = MomentStats(a["mean"], a["std"], a["minimum"], a["maximum"], examples * layer.height * layer.width)
+            lengths = taken.lengths()
+            sites = examples * layer.height * layer.width if lengths is None else int(lengths.sum())
+            moments = MomentStats(a["mean"], a["std"], a["minimum"], a["maximum"], sites)
             units = UnitTable.of(title=f"Activations of {layer.label}", layer=layer.name, columns=statistics_columns(moments))
             thresholds = Thresholds(GRID, a["values"], a["attained"])
             activation = activation_result(layer, (a["edges"], a["counts"]), thresholds)

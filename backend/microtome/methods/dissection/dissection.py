@@ -5,20 +5,22 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from microtome.capture.recorders.exemplars import BANDS, band_names, choose_exemplars
+from microtome.capture.recorders.exemplars import BANDS, NEGATIVE, band_names, choose_exemplars, nearest_examples
 from microtome.capture.recorders.tally import ConceptAreas
 from microtome.capture.recorders.thresholds import GRID
-from microtome.capture.run import label_size
 from microtome.capture.taken import Taken, View, captured
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.contract import Cost, MethodParams, method
 from microtome.methods.dissection.chance import permutation_chance
 from microtome.methods.dissection.facts import LayerFacts, UnitFacts, by_layer
+from microtome.methods.dissection.ranking import STEPS, rank
 from microtome.methods.dissection.tables import layer_results
+from microtome.methods.dissection.tokens import Vocabulary, top_tokens, vocabulary_of
 from microtome.models.model import Model
-from microtome.probes import ProbeSet
-from microtome.results import Distribution, Gallery, Matrix, Scorecard, UnitTable
+from microtome.models.text import TextModel
+from microtome.probes import ProbeSet, TextSet
+from microtome.results import Distribution, Gallery, LensGrid, Matrix, Scorecard, UnitTable
 from microtome.results.iou import MIN_IOU
 
 
@@ -45,7 +47,8 @@ class Params(MethodParams):
     question="What does each unit detect?",
     subjects=("model", "probe"),
     optional_subjects=("layers",),
-    returns=(UnitTable, Matrix, Distribution, Gallery, Scorecard),
+    modalities=("image", "text"),
+    returns=(UnitTable, Matrix, Distribution, Gallery, Scorecard, LensGrid),
     partition="layers",
     params=Params,
     example_params=Params(max_examples=12, exemplars=2),
@@ -61,6 +64,10 @@ def dissection(*, model: Model, probe: ProbeSet, layers: list[str] | None = None
     summed over the probe set. One forward pass serves all layers; counts at every offered quantile are kept, so that the
     threshold can be moved afterwards without running the model.
 
+    Units that read are dissected in the same way, a token in the place of a pixel: the activations of a token are compared with the
+    token's concepts. Beside IoU they have average precision and F1 of their ranking of the tokens, tokens with the largest and
+    smallest mean activation, and exemplars of their negative end.
+
     Raises:
         InvalidInput: permutations between 1 and 199, a quantile that is not offered, or fewer than two examples.
     """
@@ -72,25 +79,26 @@ def dissection(*, model: Model, probe: ProbeSet, layers: list[str] | None = None
     examples = min(len(probe), params.max_examples or len(probe))
     if examples < 2:
         raise InvalidInput("A dissection needs at least two examples.", field="params.max_examples")
-    size = label_size(model.preprocess.size)
     with captured(model, probe, chosen, examples, run) as taken:
+        vocabulary: Vocabulary | None = None
+        if isinstance(model, TextModel) and isinstance(probe, TextSet):
+            vocabulary = vocabulary_of(model, probe, examples, taken.input_size[1])
+        bands = band_names(min(params.exemplars, examples)) + ([NEGATIVE] * min(params.exemplars, examples) if vocabulary else [])
+        concepts = [c.key for c in probe.concepts]
 
-        def areas() -> ConceptAreas:
-            if probe.concepts:
-                return taken.areas(len(probe.concepts))
-            return ConceptAreas(np.zeros(0, np.int64), examples * size[0] * size[1])
+        def measure(view: View) -> UnitFacts:
+            return _measure(view, taken, taken.areas(len(concepts)), vocabulary, params, run)
 
-        measured = by_layer(taken, lambda view: _measure(view, taken, areas(), params, run), UnitFacts.join, len(chosen), run)
-        for layer, units in measured:
+        for layer, units in by_layer(taken, measure, UnitFacts.join, len(chosen), run):
             facts = LayerFacts(
-                layer=layer, units=units, areas=areas(), input_size=model.preprocess.size, concepts=[c.key for c in probe.concepts],
-                examples=examples, bands=band_names(min(params.exemplars, examples)),
+                layer=layer, units=units, areas=taken.areas(len(concepts)), input_size=taken.input_size, concepts=concepts,
+                examples=examples, bands=bands, vocabulary=vocabulary,
             )  # fmt: skip
             run.publish(layer.name, layer_results(facts, params.quantile, params.min_iou, params.permutations, kept=taken.bytes))
     return {}
 
 
-def _measure(view: View, taken: Taken, areas: ConceptAreas, params: Params, run: RunContext) -> UnitFacts:
+def _measure(view: View, taken: Taken, areas: ConceptAreas, vocabulary: Vocabulary | None, params: Params, run: RunContext) -> UnitFacts:
     """Everything about the units of a view. Without concept masks the tally still counts positions above every threshold."""
     moments = view.moments()
     bad = np.flatnonzero(~np.isfinite(moments.maximum) | ~np.isfinite(moments.minimum))
@@ -100,7 +108,8 @@ def _measure(view: View, taken: Taken, areas: ConceptAreas, params: Params, run:
             "the preprocessing are wrong; nothing was stored for this layer.",
             field="model",
         )
-    every = view.thresholds(tuple(sorted({*GRID, *BANDS})))  # found together, with the same readings
+    ranked = STEPS if vocabulary is not None and len(areas.areas) else ()
+    every = view.thresholds(tuple(sorted({*GRID, *BANDS, *ranked})))  # found together, with the same readings
     thresholds = every.only(GRID)
     counts = view.tally(thresholds.values, len(areas.areas))
     chance = None
@@ -111,7 +120,16 @@ def _measure(view: View, taken: Taken, areas: ConceptAreas, params: Params, run:
         )  # fmt: skip
     peaks, sites = view.peaks()
     slots = choose_exemplars(peaks, every.only(BANDS).values, params.exemplars, params.seed)
+    values, places = np.take_along_axis(peaks, slots, axis=1), np.take_along_axis(sites, slots, axis=1)
+    if vocabulary is not None:  # units that read have two ends
+        troughs, low_sites = view.troughs()
+        low = nearest_examples(troughs, np.full(len(troughs), -np.inf, np.float32), params.exemplars)
+        slots = np.concatenate([slots, low], axis=1)
+        values = np.concatenate([values, np.take_along_axis(troughs, low, axis=1)], axis=1)
+        places = np.concatenate([places, np.take_along_axis(low_sites, low, axis=1)], axis=1)
     return UnitFacts(
         thresholds=thresholds, moments=moments, counts=counts, histogram=view.histogram(), peaks=peaks, slots=slots,
-        slot_sites=np.take_along_axis(sites, slots, axis=1), slot_maps=view.maps(slots), chance_best=chance,
+        slot_values=values, slot_sites=places, slot_maps=view.maps(slots), chance_best=chance,
+        ranking=rank(view.ranked(every.only(ranked).values, len(areas.areas)), areas) if ranked else None,
+        tokens=top_tokens(view, vocabulary) if vocabulary is not None else None,
     )  # fmt: skip

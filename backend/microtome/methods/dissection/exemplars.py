@@ -29,6 +29,7 @@ class Params(MethodParams):
     question="Which images drive each unit?",
     subjects=("model", "probe"),
     optional_subjects=("layers",),
+    modalities=("image", "text"),
     returns=(Gallery,),
     partition="layers",
     params=Params,
@@ -56,6 +57,6 @@ def exemplars(*, model: Model, probe: ProbeSet, layers: list[str] | None = None,
     with captured(model, probe, chosen, examples, run) as taken:
         for layer, a in by_layer(taken, measure, join_arrays, len(chosen), run):
             names = band_names(min(params.count, examples))
-            gallery = gallery_result(layer, a["slots"], names, a["activation"], a["sites"], a["maps"], model.preprocess.size)
+            gallery = gallery_result(layer, a["slots"], names, a["activation"], a["sites"], a["maps"], taken.input_size)
             run.publish(layer.name, {"exemplars": gallery})
     return {}

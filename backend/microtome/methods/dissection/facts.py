@@ -15,6 +15,8 @@ from microtome.capture.recorders.thresholds import Thresholds
 from microtome.capture.scratch import scratch_array
 from microtome.capture.taken import Taken, View
 from microtome.core.context import RunContext
+from microtome.methods.dissection.ranking import Ranking
+from microtome.methods.dissection.tokens import TopTokens, Vocabulary
 from microtome.models.layers import Layer
 
 F = TypeVar("F")
@@ -44,8 +46,8 @@ def join_arrays(parts: Sequence[dict[str, npt.NDArray]]) -> dict[str, npt.NDArra
 class UnitFacts:
     """Everything measured on some units; the first axis of every array is theirs.
 
-    ``peaks`` float32 [units, examples]; ``slots`` int32 [units, n] of examples, to which ``slot_sites`` and ``slot_maps``
-    [units, n, h, w] belong.
+    ``peaks`` float32 [units, examples]; ``slots`` int32 [units, n] of examples, to which ``slot_values``, ``slot_sites`` and
+    ``slot_maps`` [units, n, h, w] belong. ``ranking`` and ``tokens`` of units that read texts.
     """
 
     thresholds: Thresholds
@@ -54,9 +56,12 @@ class UnitFacts:
     histogram: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
     peaks: npt.NDArray[np.float32]
     slots: npt.NDArray[np.int32]
+    slot_values: npt.NDArray[np.float32]
     slot_sites: npt.NDArray[np.int32]
     slot_maps: npt.NDArray[np.float32]
     chance_best: npt.NDArray[np.float64] | None
+    ranking: Ranking | None = None
+    tokens: TopTokens | None = None
 
     @classmethod
     def join(cls, parts: Sequence[UnitFacts]) -> UnitFacts:
@@ -80,15 +85,20 @@ class UnitFacts:
             histogram=(np.concatenate([p.histogram[0] for p in parts]), np.concatenate([p.histogram[1] for p in parts])),
             peaks=peaks,
             slots=all_of("slots"),
+            slot_values=all_of("slot_values"),
             slot_sites=all_of("slot_sites"),
             slot_maps=all_of("slot_maps"),
             chance_best=None if first.chance_best is None else all_of("chance_best"),
+            ranking=None
+            if first.ranking is None
+            else first.ranking._replace(precision=all_of("precision", "ranking"), f1=all_of("f1", "ranking")),
+            tokens=None if first.tokens is None else TopTokens(all_of("items", "tokens"), all_of("values", "tokens")),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """A layer's units, and what they are compared with."""
+    """A layer's units, and what they are compared with; ``texts`` if they read, with the ``vocabulary`` of what they read."""
 
     layer: Layer
     units: UnitFacts
@@ -97,3 +107,4 @@ class LayerFacts:
     concepts: list[str]
     examples: int
     bands: list[str]
+    vocabulary: Vocabulary | None = None

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from microtome.capture.recorders.moments import MomentStats
 from microtome.capture.recorders.thresholds import GRID, Thresholds
 from microtome.methods.dissection.facts import LayerFacts
+from microtome.methods.dissection.ranking import ranking_result
+from microtome.methods.dissection.tokens import tokens_result
 from microtome.models.layers import Layer
 from microtome.results import Column, ColumnType, Distribution, Gallery, Matrix, Result, Scorecard, UnitTable
 from microtome.results.iou import scores
@@ -66,6 +68,7 @@ def gallery_result(
 def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutations: int, *, kept: int) -> dict[str, Result]:
     """Named results of a layer: units, iou, activation, exemplars, peaks, summary."""
     layer, units = facts.layer, facts.units
+    shown = "images" if facts.vocabulary is None else "texts"
     counts, moments, thresholds = units.counts, units.moments, units.thresholds
     point = thresholds.at(quantile)
     constant = moments.minimum == moments.maximum
@@ -91,7 +94,7 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
             *statistics_columns(moments),
             _column("threshold", f"Threshold at quantile {quantile}", thresholds.values[:, point].astype(float)),
             _column("attained", "Share of positions above", attained),
-            _column("density", "Share of images above", (units.peaks > thresholds.values[:, point, None]).mean(axis=1)),
+            _column("density", f"Share of {shown} above", (units.peaks > thresholds.values[:, point, None]).mean(axis=1)),
             _column("dead", "Never fires", constant, type_="flag"),
             _column("constant", "Never varies", constant, type_="flag"),
             # Fewer positions than asked for lie above: many share the threshold's very value.
@@ -103,14 +106,15 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
             _column("best_chance", "Chance level", chance),
             _column("detector", "Detector", detector, type_="flag"),
             _column("active_positions", "Positions above", counts.unit_areas[:, point], type_="integer"),
+            *_ranking_columns(facts),
+            *_token_columns(facts),
         ],
     )
     results: dict[str, Result] = {
         "units": table,
         "activation": activation_result(layer, units.histogram, thresholds),
         "exemplars": gallery_result(
-            layer, units.slots, facts.bands, np.take_along_axis(units.peaks, units.slots, axis=1), units.slot_sites, units.slot_maps,
-            facts.input_size,
+            layer, units.slots, facts.bands, units.slot_values, units.slot_sites, units.slot_maps, facts.input_size,
         ),
         "peaks": Matrix(
             title=f"Largest activation of {layer.label} per image", rows=[], columns=[], row_axis="unit",
@@ -127,8 +131,38 @@ def layer_results(facts: LayerFacts, quantile: float, min_iou: float, permutatio
             "row_areas": counts.unit_areas, "column_areas": facts.areas.areas,
         },
     )  # fmt: skip
+    if units.ranking is not None and facts.concepts:
+        results["ap"] = ranking_result(layer.name, layer.label, units.ranking, facts.concepts, facts.areas)
+    if units.tokens is not None and facts.vocabulary is not None:
+        results["tokens"] = tokens_result(layer.name, layer.label, units.tokens, facts.vocabulary)
     results["summary"] = _summary(facts, table, chance, quantile, min_iou, permutations, kept)
     return results
+
+
+def _ranking_columns(facts: LayerFacts) -> list[Column]:
+    """The concept whose tokens a unit ranks best above its prevalence, for units that read."""
+    found = facts.units.ranking
+    if found is None or not facts.concepts:
+        return []
+    # Of a frequent concept every ranking is good: what counts is how much of the way from chance to a perfect ranking is gone.
+    gain = (found.precision - found.prevalence) / np.maximum(1 - found.prevalence, 1e-12)
+    best = np.nan_to_num(gain, nan=-np.inf).argmax(axis=1)
+    row = np.arange(len(best))
+    return [
+        _column("ap_concept", "Best ranked concept", [facts.concepts[b] for b in best], type_="text"),
+        _column("ap", "Average precision", found.precision[row, best]),
+        _column("ap_chance", "Prevalence", found.prevalence[best]),
+        _column("f1", "Best F1", found.f1[row, best]),
+    ]
+
+
+def _token_columns(facts: LayerFacts) -> list[Column]:
+    """The token that drives a unit most, on average."""
+    found, vocabulary = facts.units.tokens, facts.vocabulary
+    if found is None or vocabulary is None or not vocabulary.names:
+        return []
+    first = found.items[:, 0, 0]
+    return [_column("top_token", "Strongest token", [vocabulary.names[i] if i >= 0 else None for i in first], type_="text")]
 
 
 def _chance_note(permutations: int) -> str:
@@ -156,7 +190,7 @@ def _summary(
         facts={
             "quantile": quantile,
             "min_iou": min_iou,
-            "images": facts.examples,
+            "images" if facts.vocabulary is None else "texts": facts.examples,
             "positions": facts.areas.positions,
             "units": facts.layer.units,
             "detectors": len(detectors),

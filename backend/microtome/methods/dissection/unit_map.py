@@ -67,6 +67,7 @@ def pca(features: npt.NDArray[np.float32], axes: int = 2) -> npt.NDArray[np.floa
     question="Which units are alike?",
     subjects=("model", "probe"),
     optional_subjects=("layers",),
+    modalities=("image", "text"),
     returns=(Scatter,),
     params=Params,
     example_params=Params(projection="pca"),

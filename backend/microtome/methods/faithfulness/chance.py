@@ -21,7 +21,7 @@ from torch import Tensor
 
 from microtome.core.context import RunContext
 from microtome.methods.faithfulness.order import SHARES, Answers, Floats, Ranks, Removal, answers, counts, ranks
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 
 if TYPE_CHECKING:
     from microtome.methods.attribution.target import Target
@@ -85,7 +85,7 @@ _shared: OrderedDict[str, Chance] = OrderedDict()
 _lock = threading.Lock()
 
 
-def chance_of(model: Model, image: Tensor, fill: Tensor, targets: Sequence[Target], seed: int, run: RunContext) -> Chance:
+def chance_of(model: ImageModel, image: Tensor, fill: Tensor, targets: Sequence[Target], seed: int, run: RunContext) -> Chance:
     """The random orders of an image [1, 3, H, W], from the last few images that were asked about or drawn now.
 
     A model without identity is never taken for another.

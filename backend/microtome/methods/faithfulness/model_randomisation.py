@@ -18,8 +18,8 @@ from microtome.methods.contract import Cost, MethodParams, MethodSpec, method
 from microtome.methods.faithfulness.order import Floats
 from microtome.methods.faithfulness.randomisation import FAILS, changed, maps_elsewhere, randomised
 from microtome.methods.faithfulness.similarity import SIMILARITIES, Similarity, spearman_band
-from microtome.models.model import Model
-from microtome.probes import Example, ProbeSet
+from microtome.models.image import ImageModel
+from microtome.probes import Example, ImageSet
 from microtome.results import Curves, Scorecard
 
 _RESAMPLES = 1000
@@ -74,7 +74,7 @@ class Params(OneMethodParams):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the networks and of the interval.")
 
 
-def weight_groups(model: Model) -> list[tuple[str, list[str]]]:
+def weight_groups(model: ImageModel) -> list[tuple[str, list[str]]]:
     """Label and parameters of everything that has weights, from the output down: main layers as a whole, other modules one by one."""
     owners: dict[str, list[str]] = {}
     main = {layer.name: layer.label for layer in model.default_layers()}
@@ -124,7 +124,7 @@ def interval(values: Floats, seed: int) -> tuple[float, float] | None:
     cost=Cost(passes=1.0, times="draws", maps=20.0, per_probe=True),
 )
 def model_randomisation(  # type: ignore[no-untyped-def]
-    *, model: Model, example: Example | None = None, probe: ProbeSet | None = None, targets: list[Any] | None = None, params: Params,
+    *, model: ImageModel, example: Example | None = None, probe: ImageSet | None = None, targets: list[Any] | None = None, params: Params,
     run: RunContext,
 ):  # fmt: skip
     """How alike a map stays when layers lose what they have learnt: weights drawn anew with each tensor's mean and deviation.
@@ -174,7 +174,7 @@ def model_randomisation(  # type: ignore[no-untyped-def]
     return _results(spec, params, found, silent, len(groups), trained)
 
 
-def _call(model: Model, shown: Sequence[Example], targets: list[Any] | None, run: RunContext, seed: int) -> Call:
+def _call(model: ImageModel, shown: Sequence[Example], targets: list[Any] | None, run: RunContext, seed: int) -> Call:
     """All examples and targets as rows of one call."""
     rows, chosen = [], []
     for example in shown:

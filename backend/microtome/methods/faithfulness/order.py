@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from microtome.core.context import RunContext
-from microtome.models.model import Model, class_probabilities
+from microtome.models.image import ImageModel, class_probabilities
 
 if TYPE_CHECKING:
     from microtome.methods.attribution.target import Target
@@ -71,7 +71,7 @@ class Answers:
 
 
 def answers(
-    model: Model, image: Tensor, fill: Tensor, places: Ranks, removals: Sequence[Removal], targets: Sequence[Target], run: RunContext,
+    model: ImageModel, image: Tensor, fill: Tensor, places: Ranks, removals: Sequence[Removal], targets: Sequence[Target], run: RunContext,
     what: str = "",
 ) -> Answers:  # fmt: skip
     """Forward passes of ``image`` [1, 3, H, W] with pixels taken from ``fill``, in batches of bounded memory; told in CPU tensors.

@@ -17,7 +17,7 @@ import torch
 from microtome.core.errors import InvalidInput
 from microtome.core.keys import sha256
 from microtome.methods.faithfulness.order import Floats
-from microtome.models.model import Model
+from microtome.models.image import ImageModel
 
 if TYPE_CHECKING:
     from microtome.methods.attribution.explain import Attribution, Call
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FAILS = 0.7
 
 
-def randomised(model: Model, seed: int, parameters: Collection[str] | None = None) -> Model:
+def randomised(model: ImageModel, seed: int, parameters: Collection[str] | None = None) -> ImageModel:
     """A copy of a model with weights drawn anew: all of them, or the named ``parameters`` of the network.
 
     Normal with the mean and the deviation of each tensor; seed and name of a tensor give its values, whatever else is drawn. Buffers
@@ -47,7 +47,7 @@ def randomised(model: Model, seed: int, parameters: Collection[str] | None = Non
     return other
 
 
-def maps_elsewhere(call: Call, explain: Callable[[Call, Any], Attribution], params: Any, model: Model) -> Floats:
+def maps_elsewhere(call: Call, explain: Callable[[Call, Any], Attribution], params: Any, model: ImageModel) -> Floats:
     """Maps [rows, H, W] of the same targets on another network.
 
     Raises:

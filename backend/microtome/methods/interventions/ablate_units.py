@@ -13,10 +13,13 @@ from microtome.core.classes import match_classes
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.contract import Cost, MethodParams, method
+from microtome.methods.interventions.ablate_text import ablate_text
+from microtome.models.image import ImageModel
 from microtome.models.layers import Layer
 from microtome.models.model import Model
 from microtome.models.replay import Replay
-from microtome.probes import ProbeSet
+from microtome.models.text import TextModel
+from microtome.probes import ImageSet, ProbeSet, TextSet
 from microtome.results import Scorecard
 
 _BATCH = 32
@@ -66,6 +69,7 @@ def _predicted(model: Model, layer: Layer, batches: list[Replay], units: Any, me
     title="Ablate units",
     question="What if these units are switched off?",
     subjects=("model", "probe", "units"),
+    modalities=("image", "text"),
     returns=(Scorecard,),
     params=Params,
     example_params=Params(examples=6, draws=2),
@@ -78,6 +82,9 @@ def ablate_units(*, model: Model, probe: ProbeSet, units: dict[str, Any], params
     Where the classes of probe set and model do not match by name, agreement with the unchanged model takes the place of
     accuracy, per predicted class. The interval is a 95 % bootstrap over examples; the chance band spans the central 95 % of
     ``draws`` random sets of equally many other units of the layer.
+
+    A language model has no classes to be right about: there it is the change of its loss, in nats per token, over all tokens and over
+    those of each concept.
     """
     layer = model.layer(units["layer"])
     indices = sorted(set(units["indices"]))
@@ -85,6 +92,11 @@ def ablate_units(*, model: Model, probe: ProbeSet, units: dict[str, Any], params
         raise InvalidInput(f"{layer.label} has units 0 to {layer.units - 1}; asked for {indices[:5]}.", field="units")
     others = np.setdiff1d(np.arange(layer.units), indices)
     draws = params.draws if len(others) >= len(indices) else 0
+    if isinstance(model, TextModel):
+        assert isinstance(probe, TextSet)
+        return ablate_text(model, probe, layer, indices, others, draws, params.examples, params.value, params.seed, run)
+    assert isinstance(model, ImageModel)
+    assert isinstance(probe, ImageSet)
     chosen = spread(len(probe), params.examples, len(probe.classes))
     batches = []
     for start in range(0, len(chosen), _BATCH):

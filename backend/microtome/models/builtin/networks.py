@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 if TYPE_CHECKING:
-    from transformers import ResNetConfig, ViTConfig
+    from transformers import GPT2Config, ResNetConfig, ViTConfig
 
 __all__ = ["build", "build_tinyplaces_resnet", "build_tinyplaces_vit"]
 
@@ -38,9 +38,17 @@ def build_tinyplaces_vit(config: ViTConfig | dict) -> nn.Module:
     return ViTForImageClassification(ViTConfig.from_dict(config) if isinstance(config, dict) else config)
 
 
+def build_pycode_gpt(config: GPT2Config | dict) -> nn.Module:
+    """Untrained ``GPT2LMHeadModel``; ``config`` is a ``GPT2Config`` or the dictionary of one."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(GPT2Config.from_dict(config) if isinstance(config, dict) else config)
+
+
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "tinyplaces-resnet": build_tinyplaces_resnet,
     "tinyplaces-vit": build_tinyplaces_vit,
+    "pycode-gpt": build_pycode_gpt,
     "flowers-cnn": build_tinyplaces_resnet,
     "flowers-cnn-permuted": build_tinyplaces_resnet,
 }

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from microtome.results.kinds import Curves, Distribution, ImageMap, MapSet, Matrix, Result, Scatter, Scorecard, Tree, UnitTable
+from microtome.results.base import Result
+from microtome.results.kinds import Curves, Distribution, ImageMap, MapSet, Matrix, Scatter, Scorecard, Tree, UnitTable
 from microtome.results.printed import charts
 from microtome.results.printed import images as pictures
 from microtome.results.printed.style import QUIET, styled

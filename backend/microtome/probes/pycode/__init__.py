@@ -1,0 +1,1 @@
+"""pycode: Python source of the standard library at hand, with exact token masks."""
