@@ -123,7 +123,8 @@ def _shape(desk: Desk, slug: str, probe: Any, index: int, predictions: Predictio
     return {
         "index": index, "name": probe.name(index), "label": label,
         "label_name": probe.classes[label] if label is not None else None,
-        "image": f"/api/v1/probes/{slug}/examples/{index}/image",
+        "image": f"/api/v1/probes/{slug}/examples/{index}/image" if probe.modality == "image" else None,
+        "text": probe.text(index)[:2000] if probe.modality == "text" else None,
         "prediction": predictions.of(index, label) if predictions is not None else None,
     }  # fmt: skip
 

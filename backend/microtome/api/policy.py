@@ -42,16 +42,16 @@ RULES: dict[str, str] = {
     "list_members": "viewer", "change_role": "admin", "remove_member": "viewer", "reset_member": "admin", "delete_account": "admin",
     "list_workspaces": SIGNED, "make_workspace": "admin", "rename_workspace": "admin", "audit_log": "admin",
     # models and probe sets
-    "list_models": "viewer", "get_model": LINK, "add_model": "editor", "remove_model": "editor",
+    "list_models": "viewer", "get_model": LINK, "add_model": "editor", "prompt_tokens": "viewer", "remove_model": "editor",
     "list_probes": "viewer", "get_probe": LINK, "add_probe": "editor", "remove_probe": "editor",
-    "list_examples": LINK, "get_example": LINK, "example_image": LINK, "example_masks": LINK,
+    "list_examples": LINK, "get_example": LINK, "example_image": LINK, "example_masks": LINK, "example_tokens": LINK,
     "upload": "annotator", "upload_image": LINK, "import_results": "editor",
     # methods, runs, results
     "list_methods": LINK, "get_method": LINK, "submit": "annotator", "estimate": "viewer", "list_runs": "viewer", "get_run": "viewer",
     "cancel": "annotator", "get_results": LINK, "figure": LINK, "export_result": LINK, "rows": LINK, "blob": LINK,
     # units
     "atlas": LINK, "query": LINK, "aggregate": LINK, "export_units": LINK, "unit_map": LINK, "unit_map_chunk": LINK, "driven": LINK,
-    "unit": LINK, "concepts": LINK, "similar": LINK, "strip": LINK,
+    "unit": LINK, "concepts": LINK, "similar": LINK, "strip": LINK, "snippets": LINK,
     # what people write
     "list_annotations": "viewer", "create": "annotator", "change": "annotator", "delete": "annotator", "restore": "annotator",
     "history": "viewer", "list_selections": "viewer", "save_selection": "annotator", "delete_selection": "annotator",

@@ -19,6 +19,7 @@ from microtome.api.deps import immutable
 from microtome.api.desk import Desk
 from microtome.core.errors import InvalidInput, NotFound, TooLarge
 from microtome.results import Result, UnitTable
+from microtome.results.rows import rows_of
 
 EXPORT_VALUES = 20_000_000
 PART = 1_000_000  # bytes of an array read at once
@@ -167,6 +168,11 @@ def csv_of(result: Result, name: str) -> str:
         writer.writerow(["unit", *(c.name for c in result.columns)])
         for unit, cells in zip(result.units.tolist(), _cells(result, slice(None)), strict=True):
             writer.writerow([unit, *map(safe_cell, cells)])
+        return out.getvalue()
+    if (long := rows_of(result)) is not None:
+        writer.writerow([safe_cell(v) for v in long[0]])
+        for row in long[1]:
+            writer.writerow([safe_cell(v) for v in row])
         return out.getvalue()
     document = result.model_dump(mode="json")
     if document["kind"] == "scorecard":

@@ -46,7 +46,8 @@ def _model(desk: Desk, me: PersonRow, row: Row[Any]) -> dict[str, Any]:
     state, problem = looked_at(desk, "model", row)
     about = row.description
     return {
-        "slug": row.slug, "source": row.source, "family": about["family"], "hash": row.hash, "state": state, "problem": problem,
+        "slug": row.slug, "source": row.source, "family": about["family"], "modality": about.get("modality", "image"),
+        "task": about.get("task"), "hash": row.hash, "state": state, "problem": problem,
         "parameters": about["parameters"], "units": about["units"], "input": about["input"],
         "classes": len(about["class_names"]), "bytes": about["bytes"], "added": row.added,
         "builtin": row.source.startswith("builtin:"), "dissection": _dissection(desk, me, row),
@@ -121,7 +122,8 @@ def _probe(desk: Desk, row: Row[Any]) -> dict[str, Any]:
     state, problem = looked_at(desk, "probe", row)
     about = row.description
     return {
-        "slug": row.slug, "source": row.source, "hash": row.hash, "kind": about["kind"], "examples": about["examples"],
+        "slug": row.slug, "source": row.source, "hash": row.hash, "modality": about.get("modality", "image"),
+        "kind": about["kind"], "examples": about["examples"],
         "classes": about["classes"], "size": about["size"], "concepts": sum(about["categories"].values()),
         "categories": about["categories"], "bytes": about["bytes"], "added": row.added,
         "builtin": row.source.startswith("builtin:"), "skipped": about["skipped"], "state": state, "problem": problem,

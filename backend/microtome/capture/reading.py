@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -164,21 +164,20 @@ def check_fit(model: Model, probe: ProbeSet) -> None:
 
 def text_width(model: Model, probe: ProbeSet, examples: int) -> int | None:
     """Tokens of the longest of the first ``examples`` texts, as far as the window goes; None for images."""
-    if not isinstance(model, TextModel) or not isinstance(probe, TextSet):
+    if not isinstance(model, TextModel):
         return None
     if examples > _LOOKED_AT:
         return model.tokenizer.window
-    lengths = (tokens.last - tokens.first for tokens in (model.tokenizer.encode(probe.text(i)) for i in range(examples)))
-    return max(1, *lengths)
+    texts = cast("TextSet", probe)
+    found = (model.tokenizer.encode(texts.text(i)) for i in range(examples))
+    return max(1, *(tokens.last - tokens.first for tokens in found))
 
 
 def reading_of(model: Model, probe: ProbeSet, width: int | None) -> Reading:
     """The reading for a model and a probe set that fit; ``width`` of texts, as :func:`text_width` finds it."""
-    if isinstance(model, TextModel) and isinstance(probe, TextSet):
-        return TextReading(model, probe, width or model.tokenizer.window)
-    assert isinstance(model, ImageModel)
-    assert isinstance(probe, ImageSet)
-    return ImageReading(model, probe)
+    if isinstance(model, TextModel):
+        return TextReading(model, cast("TextSet", probe), width or model.tokenizer.window)
+    return ImageReading(cast("ImageModel", model), cast("ImageSet", probe))
 
 
 def sized(layer: Layer, width: int | None) -> Layer:

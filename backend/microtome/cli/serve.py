@@ -25,7 +25,11 @@ from microtome.engine.cluster.address import NOT_INSTALLED, check_address
 
 EXECUTORS = ("local", "ray")
 MODES = ("single-user", "team")
-DEMO_MODEL, DEMO_PROBE = "builtin:tinyplaces-resnet", "builtin:tinyplaces"
+#: Model and probe set of the demo, with what is asked about them: units that see, then units that read.
+DEMO = (
+    ("builtin:tinyplaces-resnet", "builtin:tinyplaces", ("dissection", "unit-map", "predictions")),
+    ("builtin:pycode-gpt", "builtin:pycode", ("dissection", "unit-map")),
+)
 log = structlog.get_logger("microtome.demo")
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; any but loopback asks for a one-time token.")]
@@ -142,7 +146,7 @@ def demo(
     data: Data = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
-    """Start the workbench with the built-in model; it is dissected on this machine unless that was done before."""
+    """Start the workbench with the built-in models; they are dissected on this machine unless that was done before."""
     values = configured(host, port, data)
     engine = Engine(values)
     threading.Thread(target=prepare_demo, args=(engine,), name="demo", daemon=True).start()
@@ -151,10 +155,11 @@ def demo(
 
 
 def prepare_demo(engine: Engine) -> None:
-    """Add the built-in model and probe set and queue their dissection, map and predictions; what is stored is not repeated."""
+    """Add the built-in models and probe sets and queue their dissections and maps; what is stored is not repeated."""
     try:
-        model, probe = engine.ensure_source("model", DEMO_MODEL), engine.ensure_source("probe", DEMO_PROBE)
-        for method in ("dissection", "unit-map", "predictions"):
-            engine.submit(method, {"model": model, "probe": probe}, {})
+        for source, data, methods in DEMO:
+            model, probe = engine.ensure_source("model", source), engine.ensure_source("probe", data)
+            for method in methods:
+                engine.submit(method, {"model": model, "probe": probe}, {})
     except Exception as error:  # the server stays up and shows what there is; the run table has the reason
         log.error("the demo could not be prepared", reason=str(error))

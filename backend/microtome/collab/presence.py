@@ -22,7 +22,7 @@ LOCK = "presence"
 #: What is told of each screen; of others only that somebody is there. Of a label set not the unit: that would say who is at which answer.
 TOLD: Mapping[str, tuple[str, ...]] = {
     "browse": ("model", "probe", "layer", "unit"), "unit": ("model", "probe", "layer", "unit"), "explain": ("model", "probe"),
-    "label-set": ("subject",), "result": ("subject",),
+    "language": ("model", "probe"), "label-set": ("subject",), "result": ("subject",),
 }  # fmt: skip
 
 

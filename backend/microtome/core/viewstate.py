@@ -34,11 +34,20 @@ class ExplainState(Strict):
     true_class: int | None = Field(None, ge=0, le=100_000)
 
 
+class LanguageState(Strict):
+    prompt: str | None = Field(None, max_length=20_000)
+    position: int | None = Field(None, ge=0, le=100_000, description="Token of the prompt that is looked at; the last one if left out.")
+    lens: Literal["final", "plain", "tuned"] = Field("final", description="How a layer is read out.")
+    strength: float = Field(4.0, ge=-100, le=100, description="Of the steering, in standard deviations of the unit's activation.")
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    temperature: float = Field(0.7, ge=0, le=2)
+
+
 class ViewState(Strict):
     """State of the workbench. ``version`` lets an old link be read for ever."""
 
     version: Literal[1] = 1
-    screen: Literal["home", "browse", "unit", "explain", "runs"] = "browse"
+    screen: Literal["home", "browse", "unit", "explain", "language", "runs"] = "browse"
     model: str | None = Field(None, max_length=64)
     probe: str | None = Field(None, max_length=64)
     selection: Selection = Field(default_factory=Selection)
@@ -51,3 +60,4 @@ class ViewState(Strict):
     colour: Literal["category", "layer", "iou", "density"] = "category"
     band: str = Field("top", max_length=20)
     explain: ExplainState = Field(default_factory=ExplainState)
+    language: LanguageState = Field(default_factory=LanguageState)

@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from microtome.core.errors import TooLarge
 from microtome.core.settings import Settings
 from microtome.engine.residency import Residency
+from microtome.models.tokens import keep_tokenizer
 from microtome.store.sources import SourceRepository
 
 REPORTS = 500
@@ -23,6 +24,8 @@ def add_model(run: Row[Any], models: Residency, sources: SourceRepository, setti
     with models.borrow(source, "") as model:  # no hash fits, so it is loaded anew
         description = dict(model.describe())
         hash = model.hash
+        if description.get("modality") == "text":
+            keep_tokenizer(settings.data_dir / "tokenizers", hash, model.tokenizer)
     if description["units"] > settings.max_units:
         raise TooLarge(
             f"{source} has {description['units']:,} units; at most {settings.max_units:,} are allowed (MICROTOME_MAX_UNITS).",

@@ -7,6 +7,8 @@ character of a text belongs to the tokens that were made from it.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from microtome.core.errors import InvalidInput, TooLarge
+from microtome.core.errors import InvalidInput, TooLarge, Unavailable
 
 #: Characters of a text that is tokenised at all; more is refused before anything is computed.
 MAX_TEXT = 1_000_000
@@ -133,6 +135,30 @@ class TextTokenizer:
     def id_of(self, token: str) -> int | None:
         """Id of a token by its name in the vocabulary."""
         return self._tokenizer.token_to_id(token)
+
+
+def keep_tokenizer(folder: Path, hash: str, tokenizer: TextTokenizer) -> None:
+    """Put a tokenizer where processes find it that do not load the model; ``hash`` is the model's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"specification": tokenizer.specification, "window": tokenizer.window, "begin": tokenizer.begin}
+    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, suffix=".part", encoding="utf-8") as handle:
+        json.dump(document, handle)
+    os.replace(handle.name, folder / f"{hash}.json")
+
+
+def kept_tokenizer(folder: Path, hash: str) -> TextTokenizer:
+    """The tokenizer of a model that was added.
+
+    Raises:
+        Unavailable: it is not there, as after a restored backup.
+    """
+    try:
+        document = json.loads((folder / f"{hash}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise Unavailable(
+            "The tokenizer of this version of the model is not kept here. Add the model again: microtome models add SOURCE.", field="model"
+        ) from None
+    return TextTokenizer(document["specification"], int(document["window"]), document["begin"])
 
 
 def _keep_spaces(processor: Any) -> None:

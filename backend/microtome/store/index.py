@@ -80,7 +80,7 @@ def _rows(result: Result) -> Iterator[Rows]:
     """Tables and columns of a result's rows, if its kind has any."""
     if isinstance(result, UnitTable):
         yield from _stats(result)
-    elif isinstance(result, Matrix) and (result.row_axis, result.column_axis) == ("unit", "concept"):
+    elif isinstance(result, Matrix) and (result.row_axis, result.column_axis, result.quantity) == ("unit", "concept", "IoU"):
         yield from _concepts(result)
     elif isinstance(result, Gallery):
         yield from _exemplars(result)

@@ -1,17 +1,23 @@
 /** Scales, read from the design tokens of the current theme. */
-const CATEGORIES = ["object", "part", "material", "colour", "scene"];
+/** Categories with a colour of their own: of masks in images, of tokens in texts. A set has the one or the other. */
+export const FAMILIES = {
+  images: ["object", "part", "material", "colour", "scene"],
+  texts: ["lexical", "syntactic", "scope", "position", "content"],
+};
+const KNOWN: string[] = [...FAMILIES.images, ...FAMILIES.texts];
+const place = (category: string): number => KNOWN.indexOf(category === "color" ? "colour" : category);
 
-export const categoryVar = (category: string | null | undefined, all: readonly string[] = CATEGORIES): string => {
+export const categoryVar = (category: string | null | undefined, all: readonly string[] = []): string => {
   if (!category) return "var(--ctx)";
-  const fixed = CATEGORIES.indexOf(category === "color" ? "colour" : category);
-  if (fixed >= 0) return `var(--c${fixed + 1})`;
-  const extra = all.filter((c) => !CATEGORIES.includes(c)).indexOf(category);
+  const fixed = place(category);
+  if (fixed >= 0) return `var(--c${(fixed % 5) + 1})`;
+  const extra = all.filter((c) => place(c) < 0).indexOf(category);
   return extra >= 0 && extra < 5 ? `var(--c${6 + extra})` : "var(--ctx)";
 };
 /** Categories in their fixed order, then others by name. */
 export const orderCategories = (names: Iterable<string>): string[] => {
   const rank = (c: string): number => {
-    const i = CATEGORIES.indexOf(c);
+    const i = place(c);
     return i < 0 ? 99 : i;
   };
   return [...new Set(names)].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));

@@ -12,6 +12,8 @@ export function short(n: number): string {
   return `${tidy(n / size)}${letter}`;
 }
 export const plural = (n: number, one: string, many = one + "s"): string => `${count(n)} ${n === 1 ? one : many}`;
+/** What an example of a set is called: an image or a text. */
+export const exampleWord = (modality: "image" | "text" | undefined): string => (modality === "text" ? "text" : "image");
 export function fixed(x: number | null | undefined, digits = 3): string {
   if (bad(x)) return "\u2013";
   const text = Math.abs(x).toFixed(digits);

@@ -59,6 +59,7 @@ export function bindGlobalKeys(): () => void {
     { keys: "?", label: "This list", group: "Everywhere", run: () => (ui.dialog = "shortcuts"), when: free },
     { keys: "G H", label: "Go to Home", group: "Everywhere", run: () => view.go({ name: "home" }), when: free },
     { keys: "G B", label: "Go to Browse", group: "Everywhere", run: () => view.go({ name: "browse" }), when: free },
+    { keys: "G L", label: "Go to Language", group: "Everywhere", run: () => view.go({ name: "language" }), when: free },
     { keys: "G E", label: "Go to Explain", group: "Everywhere", run: () => view.go({ name: "explain" }), when: free },
     { keys: "G F", label: "Go to Findings", group: "Everywhere", run: () => view.go({ name: "findings" }), when: free },
     { keys: "G R", label: "Go to Runs", group: "Everywhere", run: () => view.go({ name: "runs" }), when: free },

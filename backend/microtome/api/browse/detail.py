@@ -103,6 +103,7 @@ def unit(desk: Desk, me: PersonRow, found: AtlasState, layer_name: str, index: i
         "grid": layer.documents["activation"]["grid"] if offered else [],
         "thresholds": np.asarray(columns.array(layer, "activation", "thresholds")[index], np.float64).tolist() if offered else [],
         "histogram": histogram, "exemplars": _exemplars(columns, layer, index), "ablation": _ablation(desk, found, layer_name, index),
+        "tokens": _top_tokens(columns, layer, index), "ranking": _ranking(columns, layer, index),
     }  # fmt: skip
 
 
@@ -132,6 +133,34 @@ def _exemplars(columns: Columns, layer: LayerColumns, unit: int) -> dict[str, An
         "site": np.asarray(columns.array(layer, "exemplars", "site")[unit]).tolist(),
         "maps": maps, "input_size": document["input_size"],
     }  # fmt: skip
+
+
+def _top_tokens(columns: Columns, layer: LayerColumns, unit: int) -> dict[str, Any] | None:
+    """Tokens with the largest and the smallest mean activation, of a unit that reads."""
+    if not columns.has(layer, "tokens", "items"):
+        return None
+    names = layer.documents["tokens"]["names"]
+    items, values, counts = (np.asarray(columns.array(layer, "tokens", name)[unit]) for name in ("items", "values", "counts"))
+    ends = [
+        [
+            {"text": names[i], "value": float(v), "count": int(c)}
+            for i, v, c in zip(items[side], values[side], counts[side], strict=True)
+            if i >= 0
+        ]
+        for side in (0, 1)
+    ]
+    return {"largest": ends[0], "smallest": ends[1]}
+
+
+def _ranking(columns: Columns, layer: LayerColumns, unit: int, most: int = 12) -> list[dict[str, Any]]:
+    """Concepts whose tokens a unit ranks best, by the share of the way from chance to a perfect ranking."""
+    if not columns.has(layer, "ap", "values"):
+        return []
+    names = layer.documents["ap"]["columns"]
+    ap, chance = (np.asarray(columns.array(layer, "ap", name)[unit], np.float64) for name in ("values", "chance"))
+    gain = np.nan_to_num((ap - chance) / np.maximum(1 - chance, 1e-12), nan=-np.inf)
+    best = [c for c in np.argsort(-gain, kind="stable")[:most].tolist() if np.isfinite(gain[c])]
+    return [{"concept": names[c], "ap": float(ap[c]), "chance": float(chance[c])} for c in best]
 
 
 def _ablation(desk: Desk, found: AtlasState, layer: str, unit: int) -> dict[str, str] | None:

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from microtome.api import texts
 from microtome.api.deps import DeskDep, Me, Slug, Viewer
 from microtome.api.schemas.runs import Run
-from microtome.api.schemas.sources import ModelDetail, Models, NewSource
+from microtome.api.schemas.sources import ModelDetail, Models, NewSource, PromptText, TextTokens
 from microtome.api.shapes import run_shape
 from microtome.api.sources import model_detail, model_shapes
 
@@ -32,6 +33,12 @@ def add_model(desk: DeskDep, me: Me, body: NewSource) -> dict[str, object]:
 def get_model(desk: DeskDep, me: Viewer, model: Slug) -> dict[str, object]:
     """One model with its layers, classes, configuration and card."""
     return model_detail(desk, me, model)
+
+
+@router.post("/tokens", response_model=TextTokens)
+def prompt_tokens(desk: DeskDep, body: PromptText) -> dict[str, object]:
+    """A text in the tokens of a model that reads; nothing is stored and no model is run."""
+    return texts.prompt_tokens(desk, body.model, body.text)
 
 
 @router.delete("/{model}", status_code=204, response_class=Response)

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from microtome.api import texts
 from microtome.api.deps import Cursor, DeskDep, Limit, Me, Slug, SlugQuery, immutable, not_modified
 from microtome.api.examples import example_page, example_shape, masks_shape
 from microtome.api.pictures import example_picture
 from microtome.api.schemas.runs import Run
-from microtome.api.schemas.sources import Example, Examples, Masks, NewSource, ProbeDetail, Probes
+from microtome.api.schemas.sources import Example, Examples, ExampleTokens, Masks, NewSource, ProbeDetail, Probes
 from microtome.api.shapes import run_shape
 from microtome.api.sources import probe_detail, probe_shapes
 
@@ -79,6 +80,12 @@ def example_image(
     if data is None:
         return not_modified(request, etag) or Response(status_code=304)
     return Response(data, media_type=media, headers={**immutable(etag), "Cache-Control": "private, max-age=86400"})
+
+
+@router.get("/{probe}/examples/{index}/tokens", response_model=ExampleTokens)
+def example_tokens(desk: DeskDep, probe: Slug, index: Index, model: SlugQuery) -> dict[str, object]:
+    """A text in the tokens of a model."""
+    return texts.example_tokens(desk, probe, index, model)
 
 
 @router.get("/{probe}/examples/{index}/masks", response_model=Masks)

@@ -32,11 +32,13 @@ from microtome.api.schemas.units import (
     ConceptTable,
     DrivenPage,
     SimilarUnits,
+    Snippets,
     UnitDetail,
     UnitMap,
     UnitsPage,
     UnitsQuery,
 )
+from microtome.api.texts import snippets as snippets_of
 
 router = APIRouter(tags=["units"])
 Quantile = Annotated[float | None, Query(gt=0, lt=1)]
@@ -130,6 +132,28 @@ def concepts(
 def similar(desk: DeskDep, model: Slug, layer: LayerName, unit: UnitIndex, probe: SlugQuery, share: ShareQuery = None) -> Response:
     """Units of all layers whose largest activations over the images go up and down with this one's."""
     return FastJSON(similar_units(desk, atlases.find(desk, model, probe, share), layer, unit))
+
+
+@router.get("/units/{model}/{layer}/{unit}/snippets", response_model=Snippets)
+def snippets(
+    desk: DeskDep,
+    request: Request,
+    model: Slug,
+    layer: LayerName,
+    unit: UnitIndex,
+    probe: SlugQuery,
+    count: Annotated[int, Query(ge=1, le=36)] = 5,
+    band: Annotated[str | None, Query(max_length=20, description="All of them if left out.")] = None,
+    context: Annotated[int, Query(ge=0, le=512, description="Tokens on either side of the strongest one.")] = 12,
+    key: Annotated[str | None, Query(max_length=64, description="Key of the layer's results; makes the URL immutable.")] = None,
+    share: ShareQuery = None,
+) -> Response:
+    """Exemplars of a unit that reads: tokens around the place where it is strongest, with its activation at each."""
+    etag = f"snippets1-{key}-{unit}-{count}-{band}-{context}"
+    if key is not None and (held := not_modified(request, etag)) is not None:
+        return held
+    data = snippets_of(desk, atlases.find(desk, model, probe, share), layer, unit, count=count, band=band, context=context)
+    return FastJSON(data, headers=immutable(etag) if key is not None else None)
 
 
 @router.get("/units/{model}/{layer}/{unit}/strip", response_class=Response, responses={200: {"content": {"image/webp": {}}}})

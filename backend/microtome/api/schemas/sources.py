@@ -33,6 +33,9 @@ class NewImport(Strict):
     )
 
 
+Modality = Literal["image", "text"]
+
+
 class LayerInfo(Out):
     name: str
     label: str
@@ -65,12 +68,16 @@ class Model(Out):
     slug: str
     source: str
     family: str
+    modality: Modality
+    task: Literal["causal", "masked", "classify", "encode"] | None = Field(description="What a model that reads does; null for images.")
     hash: str
     state: State
     problem: str | None
     parameters: int
     units: int
-    input: tuple[int, int, int]
+    input: list[int] = Field(
+        description="Channels, height and width of an image; or the most tokens of a text.", min_length=1, max_length=3
+    )
     classes: int
     bytes: int
     added: str
@@ -93,7 +100,8 @@ class Probe(Out):
     slug: str
     source: str
     hash: str
-    kind: Literal["generator", "images", "segmentation", "imported"]
+    modality: Modality
+    kind: Literal["generator", "images", "segmentation", "imported", "texts"]
     examples: int
     classes: list[str]
     size: tuple[int, int] | None
@@ -142,13 +150,37 @@ class Example(Out):
     name: str
     label: int | None
     label_name: str | None
-    image: str
+    image: str | None = Field(description="Address of the picture; null for a text.")
+    text: str | None = Field(description="The text, at most 2,000 characters of it; null for an image.")
     prediction: Prediction | None
 
 
 class Examples(Out):
     items: list[Example]
     next: str | None
+
+
+class TextToken(Out):
+    id: int
+    text: str = Field(description="The characters that it was made from.")
+    start: int
+    stop: int
+
+
+class TextTokens(Out):
+    text: str
+    tokens: list[TextToken] = Field(description="Of the text itself, without special tokens around it.")
+    left_out: int = Field(description="Tokens at the end that the model's window has no room for.")
+
+
+class ExampleTokens(TextTokens):
+    index: int
+    name: str
+
+
+class PromptText(Strict):
+    model: str = Field(min_length=1, max_length=64)
+    text: str = Field(max_length=20_000)
 
 
 class MaskConcept(Out):

@@ -251,6 +251,43 @@ class KeyRef(Out):
     key: str
 
 
+class Snippet(Out):
+    band: str
+    example: int
+    name: str
+    slot: int
+    activation: float
+    at: int = Field(description="Place of the strongest token among the tokens.")
+    first: int = Field(description="Place of the first token in the text.")
+    tokens: list[str]
+    values: list[float] = Field(description="Activation of the unit at each token.")
+    cut_before: bool
+    cut_after: bool
+
+
+class Snippets(Out):
+    threshold: float | None
+    most: float = Field(description="Largest size of the unit's activation on its exemplars, for the scale of colours.")
+    items: list[Snippet]
+
+
+class TopToken(Out):
+    text: str
+    value: float = Field(description="Mean activation of the unit over all places of the token.")
+    count: int = Field(description="Times that it occurs.")
+
+
+class UnitTokens(Out):
+    largest: list[TopToken]
+    smallest: list[TopToken]
+
+
+class UnitRanking(Out):
+    concept: str
+    ap: float = Field(description="Average precision of the unit's ranking of the tokens.")
+    chance: float = Field(description="Prevalence of the concept: average precision of a ranking by lot.")
+
+
 class UnitDetail(Out):
     model: str
     layer: str
@@ -267,3 +304,5 @@ class UnitDetail(Out):
     histogram: UnitHistogram | None
     exemplars: Exemplars | None
     ablation: KeyRef | None
+    tokens: UnitTokens | None = Field(None, description="Units that read: tokens with the largest and smallest mean activation.")
+    ranking: list[UnitRanking] = Field(default_factory=list, description="Units that read: concepts they rank best above prevalence.")

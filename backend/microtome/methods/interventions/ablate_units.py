@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -93,16 +93,15 @@ def ablate_units(*, model: Model, probe: ProbeSet, units: dict[str, Any], params
     others = np.setdiff1d(np.arange(layer.units), indices)
     draws = params.draws if len(others) >= len(indices) else 0
     if isinstance(model, TextModel):
-        assert isinstance(probe, TextSet)
-        return ablate_text(model, probe, layer, indices, others, draws, params.examples, params.value, params.seed, run)
+        return ablate_text(model, cast("TextSet", probe), layer, indices, others, draws, params.examples, params.value, params.seed, run)
     assert isinstance(model, ImageModel)
-    assert isinstance(probe, ImageSet)
+    images = cast("ImageSet", probe)
     chosen = spread(len(probe), params.examples, len(probe.classes))
     batches = []
     for start in range(0, len(chosen), _BATCH):
         run.check()
         part = chosen[start : start + _BATCH]
-        batches.append(Replay(model, layer, model.inputs([probe.image(i) for i in part])))
+        batches.append(Replay(model, layer, model.inputs([images.image(i) for i in part])))
         run.progress(start + len(part), len(chosen), "images prepared")
     before = torch.cat([b.logits.argmax(1) for b in batches]).cpu().numpy()
     mapping = match_classes(probe.classes, model.classes)

@@ -119,6 +119,28 @@ export const similar = (at: At, ref: T.UnitRef, signal?: S) =>
 /** Units that have an example among their exemplars. */
 export const driven = (at: At, example: number, cursor: string | null, signal?: S) =>
   unwrap(client.GET(`${V}/units/driven`, { params: { query: { ...at, example, cursor, limit: 24 } }, signal }));
+/** Exemplars of a unit that reads, as tokens around its strongest place. */
+export const snippets = (
+  at: At,
+  ref: T.UnitRef,
+  query: { count: number; context: number; band?: string; key?: string },
+  signal?: S,
+) =>
+  unwrap(
+    client.GET(`${V}/units/{model}/{layer}/{unit}/snippets`, {
+      params: { path: here(at, ref), query: { probe: at.probe, share: at.share, ...query } },
+      signal,
+    }),
+  );
+export const exampleTokens = (probe: string, index: number, model: string, signal?: S) =>
+  unwrap(
+    client.GET(`${V}/probes/{probe}/examples/{index}/tokens`, {
+      params: { path: { probe, index }, query: { model } },
+      signal,
+    }),
+  );
+export const promptTokens = (model: string, text: string, signal?: S) =>
+  unwrap(client.POST(`${V}/models/tokens`, { body: { model, text }, signal }));
 export const stripUrl = (at: At, ref: T.UnitRef, count: number, size: number, key?: string | null) =>
   url("/units" + seg(at.model, ref.layer, ref.unit, "strip"), {
     probe: at.probe,

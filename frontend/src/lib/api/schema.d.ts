@@ -604,6 +604,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prompt Tokens
+         * @description A text in the tokens of a model that reads; nothing is stored and no model is run.
+         */
+        post: operations["prompt_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/probes": {
         parameters: {
             query?: never;
@@ -704,6 +724,26 @@ export interface paths {
          * @description The picture: WebP at ``size``, else lossless PNG as the model's processor gets it.
          */
         get: operations["example_image"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/probes/{probe}/examples/{index}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Example Tokens
+         * @description A text in the tokens of a model.
+         */
+        get: operations["example_tokens"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1210,6 +1250,26 @@ export interface paths {
          * @description Units of all layers whose largest activations over the images go up and down with this one's.
          */
         get: operations["similar"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/units/{model}/{layer}/{unit}/snippets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Snippets
+         * @description Exemplars of a unit that reads: tokens around the place where it is strongest, with its activation at each.
+         */
+        get: operations["snippets"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3832,9 +3892,36 @@ export interface components {
             label: number | null;
             /** Label Name */
             label_name: string | null;
-            /** Image */
-            image: string;
+            /**
+             * Image
+             * @description Address of the picture; null for a text.
+             */
+            image: string | null;
+            /**
+             * Text
+             * @description The text, at most 2,000 characters of it; null for an image.
+             */
+            text: string | null;
             prediction: components["schemas"]["Prediction"] | null;
+        };
+        /** ExampleTokens */
+        ExampleTokens: {
+            /** Text */
+            text: string;
+            /**
+             * Tokens
+             * @description Of the text itself, without special tokens around it.
+             */
+            tokens: components["schemas"]["TextToken"][];
+            /**
+             * Left Out
+             * @description Tokens at the end that the model's window has no room for.
+             */
+            left_out: number;
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
         };
         /** Examples */
         Examples: {
@@ -4633,6 +4720,39 @@ export interface components {
             /** Next */
             next: string | null;
         };
+        /** LanguageState */
+        LanguageState: {
+            /** Prompt */
+            prompt?: string | null;
+            /**
+             * Position
+             * @description Token of the prompt that is looked at; the last one if left out.
+             */
+            position?: number | null;
+            /**
+             * Lens
+             * @description How a layer is read out.
+             * @default final
+             * @enum {string}
+             */
+            lens: "final" | "plain" | "tuned";
+            /**
+             * Strength
+             * @description Of the steering, in standard deviations of the unit's activation.
+             * @default 4
+             */
+            strength: number;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
+            /**
+             * Temperature
+             * @default 0.7
+             */
+            temperature: number;
+        };
         /** LayerInfo */
         LayerInfo: {
             /** Name */
@@ -4947,6 +5067,16 @@ export interface components {
             source: string;
             /** Family */
             family: string;
+            /**
+             * Modality
+             * @enum {string}
+             */
+            modality: "image" | "text";
+            /**
+             * Task
+             * @description What a model that reads does; null for images.
+             */
+            task: ("causal" | "masked" | "classify" | "encode") | null;
             /** Hash */
             hash: string;
             /**
@@ -4960,12 +5090,11 @@ export interface components {
             parameters: number;
             /** Units */
             units: number;
-            /** Input */
-            input: [
-                number,
-                number,
-                number
-            ];
+            /**
+             * Input
+             * @description Channels, height and width of an image; or the most tokens of a text.
+             */
+            input: number[];
             /** Classes */
             classes: number;
             /** Bytes */
@@ -4984,6 +5113,16 @@ export interface components {
             source: string;
             /** Family */
             family: string;
+            /**
+             * Modality
+             * @enum {string}
+             */
+            modality: "image" | "text";
+            /**
+             * Task
+             * @description What a model that reads does; null for images.
+             */
+            task: ("causal" | "masked" | "classify" | "encode") | null;
             /** Hash */
             hash: string;
             /**
@@ -4997,12 +5136,11 @@ export interface components {
             parameters: number;
             /** Units */
             units: number;
-            /** Input */
-            input: [
-                number,
-                number,
-                number
-            ];
+            /**
+             * Input
+             * @description Channels, height and width of an image; or the most tokens of a text.
+             */
+            input: number[];
             /** Classes */
             classes: number;
             /** Bytes */
@@ -5695,10 +5833,15 @@ export interface components {
             /** Hash */
             hash: string;
             /**
+             * Modality
+             * @enum {string}
+             */
+            modality: "image" | "text";
+            /**
              * Kind
              * @enum {string}
              */
-            kind: "generator" | "images" | "segmentation" | "imported";
+            kind: "generator" | "images" | "segmentation" | "imported" | "texts";
             /** Examples */
             examples: number;
             /** Classes */
@@ -5739,10 +5882,15 @@ export interface components {
             /** Hash */
             hash: string;
             /**
+             * Modality
+             * @enum {string}
+             */
+            modality: "image" | "text";
+            /**
              * Kind
              * @enum {string}
              */
-            kind: "generator" | "images" | "segmentation" | "imported";
+            kind: "generator" | "images" | "segmentation" | "imported" | "texts";
             /** Examples */
             examples: number;
             /** Classes */
@@ -5782,6 +5930,13 @@ export interface components {
         Probes: {
             /** Items */
             items: components["schemas"]["Probe"][];
+        };
+        /** PromptText */
+        PromptText: {
+            /** Model */
+            model: string;
+            /** Text */
+            text: string;
         };
         /**
          * Provider
@@ -6446,6 +6601,52 @@ export interface components {
              */
             layer?: string | null;
         };
+        /** Snippet */
+        Snippet: {
+            /** Band */
+            band: string;
+            /** Example */
+            example: number;
+            /** Name */
+            name: string;
+            /** Slot */
+            slot: number;
+            /** Activation */
+            activation: number;
+            /**
+             * At
+             * @description Place of the strongest token among the tokens.
+             */
+            at: number;
+            /**
+             * First
+             * @description Place of the first token in the text.
+             */
+            first: number;
+            /** Tokens */
+            tokens: string[];
+            /**
+             * Values
+             * @description Activation of the unit at each token.
+             */
+            values: number[];
+            /** Cut Before */
+            cut_before: boolean;
+            /** Cut After */
+            cut_after: boolean;
+        };
+        /** Snippets */
+        Snippets: {
+            /** Threshold */
+            threshold: number | null;
+            /**
+             * Most
+             * @description Largest size of the unit's activation on its exemplars, for the scale of colours.
+             */
+            most: number;
+            /** Items */
+            items: components["schemas"]["Snippet"][];
+        };
         /** Start */
         Start: {
             /** At */
@@ -6597,6 +6798,12 @@ export interface components {
              */
             example?: string | null;
             /**
+             * Prompt
+             * @description Text for a model that reads.
+             * @example def add(a, b):
+             */
+            prompt?: string | null;
+            /**
              * Targets
              * @description What is explained; the predicted class if left out.
              * @example [
@@ -6686,6 +6893,35 @@ export interface components {
              */
             max_length: number;
         };
+        /** TextToken */
+        TextToken: {
+            /** Id */
+            id: number;
+            /**
+             * Text
+             * @description The characters that it was made from.
+             */
+            text: string;
+            /** Start */
+            start: number;
+            /** Stop */
+            stop: number;
+        };
+        /** TextTokens */
+        TextTokens: {
+            /** Text */
+            text: string;
+            /**
+             * Tokens
+             * @description Of the text itself, without special tokens around it.
+             */
+            tokens: components["schemas"]["TextToken"][];
+            /**
+             * Left Out
+             * @description Tokens at the end that the model's window has no room for.
+             */
+            left_out: number;
+        };
         /** Token */
         Token: {
             /** Id */
@@ -6708,6 +6944,21 @@ export interface components {
         Tokens: {
             /** Items */
             items: components["schemas"]["Token"][];
+        };
+        /** TopToken */
+        TopToken: {
+            /** Text */
+            text: string;
+            /**
+             * Value
+             * @description Mean activation of the unit over all places of the token.
+             */
+            value: number;
+            /**
+             * Count
+             * @description Times that it occurs.
+             */
+            count: number;
         };
         /** UnitAgreement */
         UnitAgreement: {
@@ -6753,6 +7004,13 @@ export interface components {
             histogram: components["schemas"]["UnitHistogram"] | null;
             exemplars: components["schemas"]["Exemplars"] | null;
             ablation: components["schemas"]["KeyRef"] | null;
+            /** @description Units that read: tokens with the largest and smallest mean activation. */
+            tokens?: components["schemas"]["UnitTokens"] | null;
+            /**
+             * Ranking
+             * @description Units that read: concepts they rank best above prevalence.
+             */
+            ranking?: components["schemas"]["UnitRanking"][];
         };
         /** UnitHistogram */
         UnitHistogram: {
@@ -6805,6 +7063,21 @@ export interface components {
             x: number[];
             /** Y */
             y: number[];
+        };
+        /** UnitRanking */
+        UnitRanking: {
+            /** Concept */
+            concept: string;
+            /**
+             * Ap
+             * @description Average precision of the unit's ranking of the tokens.
+             */
+            ap: number;
+            /**
+             * Chance
+             * @description Prevalence of the concept: average precision of a ranking by lot.
+             */
+            chance: number;
         };
         /** UnitRef */
         UnitRef: {
@@ -6882,6 +7155,13 @@ export interface components {
                 number,
                 number
             ] | null;
+        };
+        /** UnitTokens */
+        UnitTokens: {
+            /** Largest */
+            largest: components["schemas"]["TopToken"][];
+            /** Smallest */
+            smallest: components["schemas"]["TopToken"][];
         };
         /** UnitsPage */
         UnitsPage: {
@@ -6983,7 +7263,7 @@ export interface components {
              * @default browse
              * @enum {string}
              */
-            screen: "home" | "browse" | "unit" | "explain" | "runs";
+            screen: "home" | "browse" | "unit" | "explain" | "language" | "runs";
             /** Model */
             model?: string | null;
             /** Probe */
@@ -7026,6 +7306,7 @@ export interface components {
              */
             band: string;
             explain?: components["schemas"]["ExplainState"];
+            language?: components["schemas"]["LanguageState"];
         };
         /** Votes */
         Votes: {
@@ -8397,6 +8678,39 @@ export interface operations {
             };
         };
     };
+    prompt_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PromptText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TextTokens"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_probes: {
         parameters: {
             query?: never;
@@ -8617,6 +8931,40 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    example_tokens: {
+        parameters: {
+            query: {
+                model: string;
+            };
+            header?: never;
+            path: {
+                probe: string;
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExampleTokens"];
+                };
             };
             /** @description A problem document (RFC 9457). */
             default: {
@@ -9493,6 +9841,49 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SimilarUnits"];
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    snippets: {
+        parameters: {
+            query: {
+                probe: string;
+                count?: number;
+                /** @description All of them if left out. */
+                band?: string | null;
+                /** @description Tokens on either side of the strongest one. */
+                context?: number;
+                /** @description Key of the layer's results; makes the URL immutable. */
+                key?: string | null;
+                share?: string | null;
+            };
+            header?: never;
+            path: {
+                model: string;
+                layer: string;
+                unit: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snippets"];
                 };
             };
             /** @description A problem document (RFC 9457). */

@@ -38,9 +38,13 @@ export type Selection = Omit<Full<S["Selection"]>, "brush"> & { brush: Brush | n
 export type ExplainState = Omit<Full<S["ExplainState"]>, "params"> & {
   params: Record<string, Record<string, unknown>>;
 };
-export type ViewState = Omit<Full<S["ViewState"]>, "selection" | "explain"> & {
+export type LanguageState = Full<S["LanguageState"]>;
+export type Snippets = S["Snippets"];
+export type Tokens = S["TextTokens"];
+export type ViewState = Omit<Full<S["ViewState"]>, "selection" | "explain" | "language"> & {
   selection: Selection;
   explain: ExplainState;
+  language: LanguageState;
 };
 export type SortKey = ViewState["sort"];
 export type TableTab = ViewState["table"];

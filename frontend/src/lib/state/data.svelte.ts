@@ -74,6 +74,23 @@ class Data {
   get inside(): boolean {
     return !!this.session.data?.person || (this.session.data !== null && credentials.share !== null);
   }
+  /** What the chosen model takes. Somebody who only has a link knows that model and no list. */
+  get modality(): "image" | "text" {
+    const slug = view.state.model,
+      detail = this.detail.data;
+    const model = detail?.slug === slug ? detail : this.models.data?.find((m) => m.slug === slug);
+    return model?.modality ?? "image";
+  }
+  /** The chosen model reads texts. */
+  get reads(): boolean {
+    return this.modality === "text";
+  }
+  /** What an example of the chosen pair is, and what its places are. */
+  get words(): { example: string; examples: string; places: string } {
+    return this.reads
+      ? { example: "text", examples: "texts", places: "tokens" }
+      : { example: "image", examples: "images", places: "positions" };
+  }
   private get member(): true | null {
     return this.session.data?.person ? true : null;
   }
@@ -112,7 +129,8 @@ class Data {
         { keep: false },
       );
       this.atlas = resource(
-        () => (["browse", "unit", "explain", "labels", "label-set"].includes(view.route.name) ? this.at : null),
+        () =>
+          ["browse", "unit", "explain", "language", "labels", "label-set"].includes(view.route.name) ? this.at : null,
         (at, s) => api.atlas(at, s),
       );
       const drawn = (): boolean => !!this.atlas.data && this.atlas.data.layers.some((l) => l.computed);
@@ -161,11 +179,14 @@ class Data {
         probes = this.probes.data,
         s = view.state;
       if (!models?.length || !probes?.length || view.route.name === "shared" || (s.model && s.probe)) return;
+      const asked = probes.find((p) => p.slug === s.probe)?.modality;
       const model =
         models.find((m) => m.slug === s.model) ??
-        models.find((m) => m.dissection && m.dissection.state !== "none") ??
+        models.find((m) => m.dissection && m.dissection.state !== "none" && m.modality === (asked ?? m.modality)) ??
+        models.find((m) => m.modality === (asked ?? m.modality)) ??
         models[0];
-      const probe = s.probe ?? model.dissection?.probe ?? probes[0].slug;
+      const fitting = probes.find((p) => p.modality === model.modality) ?? probes[0];
+      const probe = s.probe ?? model.dissection?.probe ?? fitting.slug;
       view.set({ model: s.model ?? model.slug, probe }, true);
     });
   }

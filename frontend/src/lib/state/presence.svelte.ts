@@ -87,7 +87,8 @@ class Presence {
       case "unit":
         return { ...of, screen: "unit", model: route.model, layer: route.layer, unit: route.unit };
       case "explain":
-        return { ...of, screen: "explain" };
+      case "language":
+        return { ...of, screen: route.name };
       case "label-set":
         return { ...blank, screen: "label-set", subject: route.id };
       case "result":

@@ -1,5 +1,5 @@
 /** The selection and the view as plain data: the defaults, the URL form, and the small edits the views make. No runes here, so that it can be tested. */
-import type { ExplainState, Range, Selection, UnitRef, ViewState } from "../api/types";
+import type { ExplainState, LanguageState, Range, Selection, UnitRef, ViewState } from "../api/types";
 
 export const emptySelection = (): Selection => ({
   layers: [],
@@ -30,6 +30,14 @@ export const emptyExplain = (): ExplainState => ({
   subset: "all",
   true_class: null,
 });
+export const emptyLanguage = (): LanguageState => ({
+  prompt: null,
+  position: null,
+  lens: "final",
+  strength: 4,
+  seed: 0,
+  temperature: 0.7,
+});
 export const emptyView = (): ViewState => ({
   version: 1,
   screen: "home",
@@ -45,10 +53,11 @@ export const emptyView = (): ViewState => ({
   colour: "category",
   band: "top",
   explain: emptyExplain(),
+  language: emptyLanguage(),
 });
 
 export type Route =
-  | { name: "home" | "browse" | "explain" | "runs" | "labels" }
+  | { name: "home" | "browse" | "explain" | "language" | "runs" | "labels" }
   | { name: "sign-in" | "join" | "account" | "team" }
   | { name: "label-set"; id: string }
   | { name: "findings" | "hypotheses" | "studies" }
@@ -60,6 +69,11 @@ export type Route =
   | { name: "shared"; id: string }
   | { name: "unknown"; path: string };
 
+/** Screens that a link can be shared of; every other one is Home to whoever opens it. */
+export function screenOf(route: Route): ViewState["screen"] {
+  const shared = ["browse", "unit", "explain", "language", "runs"] as const;
+  return shared.find((s) => s === route.name) ?? "home";
+}
 /** Filters without the brush: what "in filter" means. */
 export const isEmpty = (s: Selection): boolean => clauses(s) === 0 && s.brush === null;
 export const clauses = (s: Selection): number =>

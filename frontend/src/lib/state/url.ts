@@ -1,6 +1,6 @@
 /** The address bar holds the whole view in a compact form; defaults are left out. The inverse never throws: an odd value is dropped. */
 import type { Brush, Range, Selection, ViewState } from "../api/types";
-import { type Route, emptyExplain, emptyView, parseUnit, unitKey } from "./selection";
+import { type Route, emptyExplain, emptyLanguage, emptyView, parseUnit, screenOf, unitKey } from "./selection";
 
 const SORTS = ["iou", "unit", "density", "mean", "max", "concept", "notes"] as const;
 const esc = (s: string): string => s.replaceAll("\\", "\\\\").replaceAll(",", "\\,");
@@ -94,6 +94,7 @@ export function paramsSelection(q: URLSearchParams): Selection {
 const PLAIN = [
   "browse",
   "explain",
+  "language",
   "runs",
   "labels",
   "findings",
@@ -213,6 +214,17 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     if (e.true_class !== null) q.set("true", String(e.true_class));
     if (Object.keys(e.params).length) q.set("par", JSON.stringify(e.params));
   }
+  if (route.name === "language") {
+    const l = v.language,
+      l0 = emptyLanguage();
+    if (l.prompt !== null) q.set("text", l.prompt);
+    if (l.position !== null) q.set("at", String(l.position));
+    if (l.lens !== l0.lens) q.set("lens", l.lens);
+    if (v.selected) q.set("u", unitKey(v.selected));
+    if (l.strength !== l0.strength) q.set("by", String(l.strength));
+    if (l.seed !== l0.seed) q.set("seed", String(l.seed));
+    if (l.temperature !== l0.temperature) q.set("temp", String(l.temperature));
+  }
   // Commas, colons, slashes and tildes may stand in a query; keeping them makes addresses readable.
   const text = q
     .toString()
@@ -235,10 +247,7 @@ export function decode(path: string, search: string): { route: Route; view: View
   };
   const one = <X extends string>(k: string, allowed: readonly X[], fallback: X): X =>
     allowed.includes(q.get(k) as X) ? (q.get(k) as X) : fallback;
-  v.screen =
-    route.name === "browse" || route.name === "unit" || route.name === "explain" || route.name === "runs"
-      ? route.name
-      : "home";
+  v.screen = screenOf(route);
   v.model = route.name === "unit" ? route.model : (q.get("m") ?? q.get("model"));
   v.probe = q.get("p") ?? q.get("probe");
   v.selection = paramsSelection(q);
@@ -256,6 +265,13 @@ export function decode(path: string, search: string): { route: Route; view: View
   v.table = one("tab", ["brushed", "filter", "all"] as const, v.table);
   v.colour = one("col", ["category", "layer", "iou", "density"] as const, v.colour);
   v.band = q.get("band") ?? v.band;
+  const l = v.language;
+  l.prompt = q.get("text")?.slice(0, 20_000) ?? null;
+  l.position = q.has("at") ? number("at", 0, 100_000, 0) : null;
+  l.lens = one("lens", ["final", "plain", "tuned"] as const, l.lens);
+  l.strength = number("by", -100, 100, l.strength);
+  l.seed = number("seed", 0, 2 ** 31 - 1, l.seed);
+  l.temperature = number("temp", 0, 2, l.temperature);
   e.example = q.get("e");
   if (q.has("with")) e.methods = q.get("with") === "none" ? [] : unlist(q.get("with")).slice(0, 12);
   e.targets = unlist(q.get("for"))

@@ -2,7 +2,7 @@
 import { credentials } from "../api/client";
 import type { Selection, UnitRef, ViewState } from "../api/types";
 import { History } from "./history";
-import { type Route, emptySelection, emptyView, sameUnit } from "./selection";
+import { type Route, emptySelection, emptyView, sameUnit, screenOf } from "./selection";
 import { decode, encode } from "./url";
 
 type Mark = { selection: Selection; pinned: UnitRef[] };
@@ -130,10 +130,7 @@ class View {
         },
       };
     }
-    const screen =
-      route.name === "browse" || route.name === "unit" || route.name === "explain" || route.name === "runs"
-        ? route.name
-        : "home";
+    const screen = screenOf(route);
     if (route.name === "unit")
       patch = { model: route.model, selected: { layer: route.layer, unit: route.unit }, ...patch };
     this.state = { ...this.state, ...patch, screen };
@@ -148,6 +145,7 @@ class View {
       ...state,
       selection: { ...blank.selection, ...state.selection },
       explain: { ...blank.explain, ...state.explain },
+      language: { ...blank.language, ...state.language },
     };
     this.share = share;
     const s = this.state;

@@ -141,4 +141,4 @@ export class Unit {
   }
 }
 export const bandName = (b: string): string =>
-  b === "top" ? "Top" : b === "random" ? "Random" : b === "lowest" ? "Lowest" : b.replace(/^q[:_ ]?/, "q ");
+  ({ top: "Top", random: "Random", lowest: "Lowest", negative: "Negative" })[b] ?? b.replace(/^q[:_ ]?/, "q ");

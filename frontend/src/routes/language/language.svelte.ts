@@ -1,0 +1,75 @@
+/** What Language holds while it is open: the prompt as it is typed and as it is asked about, and its tokens. */
+import * as api from "~/lib/api/endpoints";
+import { floats } from "~/lib/api/client";
+import type { LanguageState, Method, Result, ResultSet, RunRequest, Tokens } from "~/lib/api/types";
+import { data } from "~/lib/state/data.svelte";
+import { type Resource, resource } from "~/lib/state/resource.svelte";
+import { view } from "~/lib/state/view.svelte";
+
+export function patch(change: Partial<LanguageState>, replace = true): void {
+  view.set({ language: { ...view.state.language, ...change } }, replace);
+}
+/** Call during component initialisation. */
+export class Prompt {
+  /** What stands in the editor. */
+  draft = $state("");
+  readonly tokens: Resource<Tokens>;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  constructor() {
+    // The address may change by itself: another link, undo, a text that was taken from the probe data.
+    $effect(() => {
+      const asked = view.state.language.prompt ?? "";
+      if (asked !== this.draft) {
+        clearTimeout(this.timer);
+        this.draft = asked;
+      }
+    });
+    this.tokens = resource(
+      () => (view.state.model && data.reads && this.draft ? { model: view.state.model, text: this.draft } : null),
+      (k, s) => api.promptTokens(k.model, k.text, s),
+      { wait: 120 },
+    );
+  }
+  /** Asked about once nobody has typed for a moment. */
+  type(text: string): void {
+    this.draft = text;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => patch({ prompt: text || null, position: null }), 600);
+  }
+  take(text: string): void {
+    clearTimeout(this.timer);
+    this.draft = text;
+    patch({ prompt: text || null, position: null }, false);
+  }
+  /** The answer on the screen is about what stands in the editor. */
+  get settled(): boolean {
+    return this.draft === (view.state.language.prompt ?? "");
+  }
+  /** Place among the text's own tokens. */
+  get position(): number {
+    const last = (this.tokens.data?.tokens.length ?? 1) - 1;
+    return Math.min(last, view.state.language.position ?? last);
+  }
+}
+/** A question about the prompt at hand; null while there is none. */
+export function ask(
+  method: string,
+  params: Record<string, unknown> = {},
+  subjects: Partial<RunRequest["subjects"]> = {},
+): RunRequest | null {
+  const { model, language } = view.state;
+  if (!model || !language.prompt || !data.reads) return null;
+  return { method, subjects: { model, prompt: language.prompt, ...subjects }, params, priority: "interactive" };
+}
+export const named = (set: ResultSet | null, name: string): Result | null =>
+  set?.results.find((r) => r.name === name) ?? null;
+export const array = (result: Result | null, name: string): Promise<Float32Array> | null => {
+  const ref = result?.arrays[name];
+  return ref ? floats(api.blobUrl(ref.sha256)) : null;
+};
+/** Questions that can be put to a prompt, beside those with a pane of their own. */
+export const questions = (methods: Method[]): Method[] =>
+  methods
+    .filter((m) => m.modalities.includes("text") && m.subject.includes("prompt") && !OWN.has(m.id))
+    .sort((a, b) => a.title.localeCompare(b.title));
+const OWN = new Set(["token-activations", "prompt-units"]);
