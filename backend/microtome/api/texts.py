@@ -65,16 +65,9 @@ def prompt_tokens(desk: Desk, model: str, text: str) -> dict[str, Any]:
 
 def token_list(text: str, tokens: Tokens) -> dict[str, Any]:
     """The tokens of a text itself, with the characters each was made from, and how many had no room."""
-    own = range(tokens.first, tokens.last)
-    items = [
-        {
-            "id": int(tokens.ids[t]),
-            "text": text[tokens.starts[t] : tokens.stops[t]],
-            "start": int(tokens.starts[t]),
-            "stop": int(tokens.stops[t]),
-        }
-        for t in own
-    ]
+    own = slice(tokens.first, tokens.last)
+    spans = zip(tokens.ids[own].tolist(), tokens.pieces(text), tokens.starts[own].tolist(), tokens.stops[own].tolist(), strict=True)
+    items = [{"id": id, "text": piece, "start": start, "stop": stop} for id, piece, start, stop in spans]
     return {"text": text, "tokens": items, "left_out": tokens.left_out}
 
 
@@ -118,10 +111,9 @@ def _snippet(
     values = np.asarray(columns.array(layer, "exemplars", "maps")[unit, slot, 0], np.float64)
     text, tokens = _tokens(desk, found.model_hash, probe, index)
     first, stop = max(0, site - context), min(tokens.last - tokens.first, site + context + 1)
-    own = range(tokens.first + first, tokens.first + stop)
     return {
         "example": index, "name": probe.name(index), "slot": slot,
         "activation": float(columns.array(layer, "exemplars", "activation")[unit, slot]),
-        "at": site - first, "first": first, "tokens": [text[tokens.starts[t] : tokens.stops[t]] for t in own],
+        "at": site - first, "first": first, "tokens": tokens.pieces(text)[first:stop],
         "values": values[first:stop].tolist(), "cut_before": first > 0, "cut_after": stop < tokens.last - tokens.first,
     }  # fmt: skip

@@ -45,6 +45,18 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def pieces(self, text: str) -> list[str]:
+        """The characters of each of the text's own tokens; together they are the text, as far as the window goes.
+
+        A character that several tokens were made from (bytes of one letter) stands with the first of them; the others are empty.
+        """
+        own = slice(self.first, self.last)
+        found, reached = [], 0
+        for start, stop in zip(self.starts[own].tolist(), self.stops[own].tolist(), strict=True):
+            found.append(text[max(start, reached) : stop])
+            reached = max(reached, stop)
+        return found
+
 
 class TextTokenizer:
     """A tokenizer with the window of its model.

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from microtome.core.context import RunContext
 from microtome.methods.contract import Cost, MethodParams, Results, method
-from microtome.methods.dissection.token_activations import own_spans
 from microtome.methods.language import inputs_of, prompt_tokens, text_model
 from microtome.models.model import Model
 from microtome.probes import ProbeSet
@@ -70,7 +69,7 @@ def prompt_units(  # type: ignore[no-untyped-def]
     return {
         "units": LensGrid(
             title="Units that each token drives", note="In standard deviations above the unit's mean over the probe set.",
-            rows=[prompt[a:b] for a, b in own_spans(tokens)], columns=["strongest"], row_axis="token", column_axis="end",
+            rows=tokens.pieces(prompt), columns=["strongest"], row_axis="token", column_axis="end",
             names=[names[i] for i in used], quantity="standard deviations above the mean",
             facts={"units": len(names), "layers": len(layers)},
             arrays={

@@ -47,13 +47,8 @@ def token_activations(*, model: Model, prompt: str, units: dict[str, Any], param
     values = layer.canonical(recorded[layer.name])[0, indices, 0, :count].float().cpu().numpy()
     return {
         "activations": TokenMap(
-            title=f"{layer.label} at every token", tokens=[prompt[a:b] for a, b in own_spans(tokens)],
+            title=f"{layer.label} at every token", tokens=tokens.pieces(prompt),
             rows=[f"{layer.name}/{i}" for i in indices], row_axis="unit", quantity="activation", arrays={"values": values},
         )
     }  # fmt: skip
 
-
-def own_spans(tokens: Any) -> list[tuple[int, int]]:
-    """Characters of the tokens of a text itself, start and stop each."""
-    own = slice(tokens.first, tokens.last)
-    return list(zip(tokens.starts[own].tolist(), tokens.stops[own].tolist(), strict=True))

@@ -1,0 +1,168 @@
+"""Models that read through the API, with a real worker in this process: tokens, dissection, snippets, prompts, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from microtome.api.app import create_app
+from microtome.core.settings import Settings
+from microtome.engine import Engine
+from tests import micro
+
+LAYER = "transformer.h.1.neurons"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    folder: Path = tmp_path_factory.mktemp("texts")
+    rows = [{"text": t, "label": "code" if i % 2 else "prose"} for i, t in enumerate(micro.TEXTS)]
+    (folder / "texts.jsonl").write_text("\n".join(json.dumps(r) for r in rows), encoding="utf-8")
+    (folder / "bad.csv").write_bytes(b"text,label\nabc\xff,x\n")
+    micro.write_probe(folder / "images", 4)
+    app_settings = Settings(data_dir=folder / "data", inline=True, source_roots=[folder, micro.ROOT])
+    engine = Engine(app_settings, executor="inline")
+    for source, name in (
+        (micro.text_folder("gpt2"), "reader"),
+        (micro.text_folder("distilbert"), "judge"),
+        (micro.model_folder("resnet"), "seer"),
+    ):
+        engine.add_source("add-model", f"path:{source}", name)
+    engine.add_source("add-probe", f"path:{folder / 'texts.jsonl'}", "texts")
+    engine.add_source("add-probe", "builtin:pycode#test:6", "pycode")
+    engine.add_source("add-probe", f"path:{folder / 'images'}#val", "pictures")
+    engine.submit("dissection", {"model": "reader", "probe": "pycode"}, {"exemplars": 3})
+    with TestClient(create_app(app_settings, engine=engine), base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as opened:
+        yield opened
+    engine.store.close()
+
+
+def get(client: TestClient, path: str, **query: Any) -> Any:
+    answer = client.get(f"/api/v1{path}", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(
+    client: TestClient, subjects: dict[str, Any], method: str = "logit-lens", params: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    answer = client.post("/api/v1/runs", json={"method": method, "subjects": subjects, "params": params or {}})
+    assert 400 <= answer.status_code < 500, answer.text
+    return dict(answer.json())
+
+
+def test_models_and_probe_sets_say_what_they_take(client: TestClient) -> None:
+    models = {m["slug"]: m for m in get(client, "/models")["items"]}
+    assert (models["reader"]["modality"], models["reader"]["task"], models["reader"]["classes"]) == ("text", "causal", 0)
+    assert (models["judge"]["task"], models["judge"]["classes"]) == ("classify", 2)
+    assert (models["seer"]["modality"], models["seer"]["task"]) == ("image", None)
+    probes = {p["slug"]: p for p in get(client, "/probes")["items"]}
+    assert (probes["texts"]["modality"], probes["texts"]["kind"], sorted(probes["texts"]["classes"])) == (
+        "text",
+        "texts",
+        ["code", "prose"],
+    )
+    assert probes["pycode"]["concepts"] == 70
+    assert {"lexical", "syntactic", "scope", "position", "content"} == set(probes["pycode"]["categories"])
+
+
+def test_an_example_is_its_text_and_its_tokens_are_its_characters(client: TestClient) -> None:
+    example = get(client, "/probes/texts/examples/7")
+    assert example["text"] == micro.TEXTS[7]
+    assert example["image"] is None
+    found = get(client, "/probes/texts/examples/7/tokens", model="reader")
+    assert "".join(t["text"] for t in found["tokens"]) == micro.TEXTS[7]
+    assert found["left_out"] == 0
+    assert client.get("/api/v1/probes/texts/examples/7/image").status_code == 422
+    assert client.get("/api/v1/probes/pictures/examples/0/tokens", params={"model": "reader"}).status_code == 422
+
+
+def test_a_prompt_in_tokens_while_it_is_typed(client: TestClient) -> None:
+    answer = client.post("/api/v1/models/tokens", json={"model": "reader", "text": "def f(x):\n    return x"})
+    assert answer.status_code == 200
+    assert "".join(t["text"] for t in answer.json()["tokens"]) == "def f(x):\n    return x"
+    assert client.post("/api/v1/models/tokens", json={"model": "reader", "text": ""}).json()["tokens"] == []
+    assert client.post("/api/v1/models/tokens", json={"model": "reader", "text": "x" * 20_001}).status_code == 422
+    assert client.post("/api/v1/models/tokens", json={"model": "seer", "text": "x"}).status_code == 422
+    long = client.post("/api/v1/models/tokens", json={"model": "reader", "text": "x y " * 100}).json()
+    assert long["left_out"] > 0
+
+
+def test_units_that_read_are_browsed_like_all_others(client: TestClient) -> None:
+    atlas = get(client, "/atlas", model="reader", probe="pycode")
+    assert {layer["kind"] for layer in atlas["layers"] if layer["computed"]} == {"neurons", "heads", "residual"}
+    page = client.post("/api/v1/units/query", json={"model": "reader", "probe": "pycode", "limit": 5}).json()
+    assert len(page["items"]) == 5
+    unit = get(client, f"/units/reader/{LAYER}/3", probe="pycode")
+    assert unit["tokens"]["largest"][0]["value"] >= unit["tokens"]["largest"][-1]["value"]
+    assert unit["ranking"][0]["ap"] > unit["ranking"][0]["chance"]
+    assert unit["exemplars"]["bands"][-1]["band"] == "negative"
+
+
+def test_snippets_are_the_exemplars_in_their_text(client: TestClient) -> None:
+    found = get(client, f"/units/reader/{LAYER}/3/snippets", probe="pycode", count=2, context=4)
+    assert {i["band"] for i in found["items"]} == {"top", "q0.999", "q0.99", "q0.95", "random", "lowest", "negative"}
+    for item in found["items"]:
+        whole = get(client, f"/probes/pycode/examples/{item['example']}/tokens", model="reader")["tokens"]
+        assert item["tokens"] == [t["text"] for t in whole[item["first"] : item["first"] + len(item["tokens"])]]
+        np.testing.assert_allclose(item["values"][item["at"]], item["activation"], rtol=1e-6)
+    top = [i for i in found["items"] if i["band"] == "top"]
+    assert all(max(i["values"]) == i["values"][i["at"]] for i in top)
+    negative = [i for i in found["items"] if i["band"] == "negative"]
+    assert all(min(i["values"]) == i["values"][i["at"]] for i in negative)
+    assert client.get(f"/api/v1/units/reader/{LAYER}/3/snippets", params={"probe": "pycode", "band": "middle"}).status_code == 404
+
+
+def test_what_does_not_fit_is_refused_by_name(client: TestClient) -> None:
+    assert refused(client, {"model": "seer", "prompt": "x"})["field"] == "subjects.model"
+    assert refused(client, {"model": "reader", "example": "pictures:0"}, "grad-cam")["field"] == "subjects.model"
+    assert refused(client, {"model": "reader", "probe": "pictures"}, "dissection")["field"] == "subjects.probe"
+    assert refused(client, {"model": "reader"})["field"] == "subjects.prompt"
+    assert refused(client, {"model": "reader", "prompt": ""})["field"].endswith("prompt")
+    assert refused(client, {"model": "reader", "prompt": "x" * 20_001})["field"].endswith("prompt")
+    body = b'{"method":"logit-lens","subjects":{"model":"reader","prompt":"\\ud800"}}'
+    broken = client.post("/api/v1/runs", content=body, headers={"content-type": "application/json"})
+    assert 400 <= broken.status_code < 500
+
+
+def test_a_text_of_ten_megabytes_is_refused_before_it_is_read(client: TestClient) -> None:
+    body = json.dumps({"method": "logit-lens", "subjects": {"model": "reader", "prompt": "x " * 5_000_000}})
+    answer = client.post("/api/v1/runs", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (413, 422)
+
+
+def test_a_prompt_that_is_too_long_for_the_model_fails_with_what_to_do(client: TestClient) -> None:
+    asked = {"method": "logit-lens", "subjects": {"model": "reader", "prompt": "a b c " * 60}, "params": {}}
+    run = client.post("/api/v1/runs", json=asked).json()
+    run = get(client, f"/runs/{run['id']}")
+    assert run["state"] == "failed"
+    assert "Shorten it by" in run["error"]["detail"]
+
+
+def test_files_that_are_no_text_are_named(client: TestClient) -> None:
+    folder = client.app.state.desk.settings.source_roots[0]  # type: ignore[attr-defined]
+    answer = client.post("/api/v1/probes", json={"source": f"path:{folder}/bad.csv"})
+    assert answer.status_code == 422
+    assert "UTF-8 at byte" in answer.json()["detail"]
+
+
+def test_activations_of_a_prompt_and_the_units_it_drives(client: TestClient) -> None:
+    prompt = "def add(a, b):"
+    subjects = {"model": "reader", "prompt": prompt, "units": {"layer": LAYER, "indices": [3, 5]}}
+    run = client.post("/api/v1/runs", json={"method": "token-activations", "subjects": subjects, "params": {}}).json()
+    found = get(client, f"/results/{run['keys'][0]}")["results"][0]
+    assert found["document"]["rows"] == [f"{LAYER}/3", f"{LAYER}/5"]
+    assert "".join(found["document"]["tokens"]) == prompt
+    subjects = {"model": "reader", "probe": "pycode", "prompt": prompt}
+    run = client.post("/api/v1/runs", json={"method": "prompt-units", "subjects": subjects, "params": {"count": 3}}).json()
+    grid = get(client, f"/results/{run['keys'][0]}")["results"][0]
+    assert grid["document"]["rows"] == found["document"]["tokens"]
+    csv = client.get(f"/api/v1/results/{run['keys'][0]}/units/export", params={"format": "csv"})
+    assert csv.status_code == 200, csv.text
+    assert len(csv.text.splitlines()) == 1 + 3 * len(found["document"]["tokens"])
