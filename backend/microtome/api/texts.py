@@ -68,7 +68,7 @@ def token_list(text: str, tokens: Tokens) -> dict[str, Any]:
     own = slice(tokens.first, tokens.last)
     spans = zip(tokens.ids[own].tolist(), tokens.pieces(text), tokens.starts[own].tolist(), tokens.stops[own].tolist(), strict=True)
     items = [{"id": id, "text": piece, "start": start, "stop": stop} for id, piece, start, stop in spans]
-    return {"text": text, "tokens": items, "left_out": tokens.left_out}
+    return {"text": text, "tokens": items, "before": tokens.first, "left_out": tokens.left_out}
 
 
 def snippets(desk: Desk, found: AtlasState, layer_name: str, unit: int, *, count: int, band: str | None, context: int) -> dict[str, Any]:

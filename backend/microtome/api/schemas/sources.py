@@ -170,6 +170,7 @@ class TextToken(Out):
 class TextTokens(Out):
     text: str
     tokens: list[TextToken] = Field(description="Of the text itself, without special tokens around it.")
+    before: int = Field(description="Special tokens that the model reads before the text.")
     left_out: int = Field(description="Tokens at the end that the model's window has no room for.")
 
 

@@ -3914,6 +3914,11 @@ export interface components {
              */
             tokens: components["schemas"]["TextToken"][];
             /**
+             * Before
+             * @description Special tokens that the model reads before the text.
+             */
+            before: number;
+            /**
              * Left Out
              * @description Tokens at the end that the model's window has no room for.
              */
@@ -4735,10 +4740,17 @@ export interface components {
              * @default final
              * @enum {string}
              */
-            lens: "final" | "plain" | "tuned";
+            lens: "final" | "plain";
+            /**
+             * Action
+             * @description What is done to the selected unit while it writes.
+             * @default none
+             * @enum {string}
+             */
+            action: "none" | "set" | "scale" | "ablate" | "add";
             /**
              * Strength
-             * @description Of the steering, in standard deviations of the unit's activation.
+             * @description The value, the factor, or the length of the direction that is added.
              * @default 4
              */
             strength: number;
@@ -6916,6 +6928,11 @@ export interface components {
              * @description Of the text itself, without special tokens around it.
              */
             tokens: components["schemas"]["TextToken"][];
+            /**
+             * Before
+             * @description Special tokens that the model reads before the text.
+             */
+            before: number;
             /**
              * Left Out
              * @description Tokens at the end that the model's window has no room for.

@@ -34,6 +34,7 @@ export const emptyLanguage = (): LanguageState => ({
   prompt: null,
   position: null,
   lens: "final",
+  action: "none",
   strength: 4,
   seed: 0,
   temperature: 0.7,

@@ -221,6 +221,7 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     if (l.position !== null) q.set("at", String(l.position));
     if (l.lens !== l0.lens) q.set("lens", l.lens);
     if (v.selected) q.set("u", unitKey(v.selected));
+    if (l.action !== l0.action) q.set("do", l.action);
     if (l.strength !== l0.strength) q.set("by", String(l.strength));
     if (l.seed !== l0.seed) q.set("seed", String(l.seed));
     if (l.temperature !== l0.temperature) q.set("temp", String(l.temperature));
@@ -268,8 +269,9 @@ export function decode(path: string, search: string): { route: Route; view: View
   const l = v.language;
   l.prompt = q.get("text")?.slice(0, 20_000) ?? null;
   l.position = q.has("at") ? number("at", 0, 100_000, 0) : null;
-  l.lens = one("lens", ["final", "plain", "tuned"] as const, l.lens);
-  l.strength = number("by", -100, 100, l.strength);
+  l.lens = one("lens", ["final", "plain"] as const, l.lens);
+  l.action = one("do", ["none", "set", "scale", "ablate", "add"] as const, l.action);
+  l.strength = number("by", -1e4, 1e4, l.strength);
   l.seed = number("seed", 0, 2 ** 31 - 1, l.seed);
   l.temperature = number("temp", 0, 2, l.temperature);
   e.example = q.get("e");

@@ -67,9 +67,21 @@ export const array = (result: Result | null, name: string): Promise<Float32Array
   const ref = result?.arrays[name];
   return ref ? floats(api.blobUrl(ref.sha256)) : null;
 };
+/** The largest size of a unit's activation on its exemplars: what colours are measured by, so that a small value looks small. */
+export const scaleOf = (): Resource<number> =>
+  resource(
+    () =>
+      data.at &&
+      view.state.selected &&
+      data.atlas.data?.layers.some((x) => x.computed && x.name === view.state.selected?.layer)
+        ? { at: data.at, unit: view.state.selected }
+        : null,
+    (k, s) => api.snippets(k.at, k.unit, { count: 1, context: 0, band: "top" }, s).then((r) => r.most),
+    { keep: false },
+  );
 /** Questions that can be put to a prompt, beside those with a pane of their own. */
 export const questions = (methods: Method[]): Method[] =>
   methods
     .filter((m) => m.modalities.includes("text") && m.subject.includes("prompt") && !OWN.has(m.id))
     .sort((a, b) => a.title.localeCompare(b.title));
-const OWN = new Set(["token-activations", "prompt-units"]);
+const OWN = new Set(["token-activations", "prompt-units", "logit-lens", "generate"]);
