@@ -53,7 +53,7 @@ class Prepared:
 class InMemory:
     """Random images, and label maps of blocks, some of the concepts in each image, at the size of the masks."""
 
-    classes, kind, hash = (), "generator", ""
+    classes, kind, hash, modality = (), "generator", "", "image"
 
     def __init__(self, count: int, concepts: int) -> None:
         generator = np.random.default_rng(0)

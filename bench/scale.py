@@ -76,7 +76,7 @@ def point(images: int, units: int, concepts: int) -> dict[str, float]:
     class Drawn:
         """Images and labels made from their number when they are read, so that none is kept."""
 
-        classes, kind, hash = (), "generator", ""
+        classes, kind, hash, modality = (), "generator", "", "image"
 
         def __init__(self, count: int) -> None:
             self.count = count

@@ -10,7 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from microtome.results import KINDS, Curves, Distribution, ImageMap, MapSet, Matrix, Scatter, Scorecard, Tree, UnitTable
+from microtome.results import (
+    KINDS,
+    Curves,
+    Distribution,
+    Generation,
+    Graph,
+    ImageMap,
+    LensGrid,
+    MapSet,
+    Matrix,
+    Scatter,
+    Scorecard,
+    TokenMap,
+    Tree,
+    UnitTable,
+)
 from microtome.results.kinds import Column
 from microtome.results.printed import Panel, printed
 from microtome.results.printed.images import exemplars
@@ -85,7 +100,27 @@ EXAMPLES: dict[str, Any] = {
             "value": floats(4),
         },
     ),
-}
+    "lens-grid": lambda: LensGrid(
+        title="Lens", rows=[f"h{i}" for i in range(20)], columns=["def", " $x$", "\n"], row_axis="layer", column_axis="token",
+        names=["a", " b", "\t"], quantity="probability",
+        arrays={"items": np.arange(180, dtype=np.int32).reshape(20, 3, 3) % 4 - 1, "values": floats(20, 3, 3)},
+    ),
+    "token-map": lambda: TokenMap(
+        title="Scores", tokens=["def", " f", "(", "):\n"], rows=["answer", "other"], row_axis="target", quantity="logits",
+        arrays={"values": floats(2, 4) - 0.5},
+    ),
+    "graph": lambda: Graph(
+        title="Flow", rows=["embeddings", "h0"], columns=["def", " f"], quantity="contribution",
+        nodes=[Graph.Node(name=f"n{i}", kind="head", row=i % 2, column=i // 2, words=[" x"]) for i in range(4)],
+        arrays={
+            "source": np.array([0, 2], np.int32), "target": np.array([1, 3], np.int32), "weight": np.array([1, -0.5], np.float32),
+        },
+    ),
+    "generation": lambda: Generation(
+        title="Written", prompt=["def"], conditions=["as it is", "changed"], tokens=[[" f", "("], [" $g$\x00"]],
+        arrays={"logprobs": np.array([[-1, -2], [-3, np.nan]], np.float32)},
+    ),
+}  # fmt: skip
 
 
 def picture(index: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Annotated, Any
 
 import orjson
@@ -69,7 +70,7 @@ def parse_target(text: str) -> Any:
 
 def subjects_of(
     engine: Engine, manifest: dict[str, Any], model: str, probe: str | None, layers: list[str], units: list[int],
-    example: str | None, targets: list[str],
+    example: str | None, prompt: str | None, targets: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """Subjects by role as the engine takes them; sources that are new are read first."""
     roles = {*manifest["subject"], *manifest["optional_subject"]}
@@ -88,6 +89,8 @@ def subjects_of(
                 raise InvalidInput("--example NUMBER needs --probe.", field="example")
             example = f"{subjects['probe']}:{example}"
         subjects["example"] = example
+    if prompt is not None:
+        subjects["prompt"] = sys.stdin.read() if prompt == "-" else prompt
     if "probe" not in roles:
         subjects.pop("probe", None)
     if targets:
@@ -102,6 +105,7 @@ def run(
     layer: Annotated[list[str] | None, typer.Option("--layer", "-l", help="Layer, by name or label; may repeat.")] = None,
     unit: Annotated[list[int] | None, typer.Option("--unit", "-u", help="Unit of the one layer; may repeat.")] = None,
     example: Annotated[str | None, typer.Option("--example", "-e", help="Number of an example of the probe set.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Text for a model that reads; - reads it from standard input.")] = None,
     target: Annotated[
         list[str] | None,
         typer.Option("--target", "-t", help="Class (3), classes (3-5), LAYER/UNIT[@ROW,COLUMN], like:PROBE:INDEX or JSON; may repeat."),
@@ -114,7 +118,7 @@ def run(
     try:
         manifest = engine.method(method)
         with show_progress(engine):
-            subjects = subjects_of(engine, manifest, model, probe, layer or [], unit or [], example, target or [])
+            subjects = subjects_of(engine, manifest, model, probe, layer or [], unit or [], example, prompt, target or [])
             row = engine.wait(engine.submit(method, subjects, parse_params(param or []), person=None).id)
         if row.state == "cancelled":
             raise RunCancelled("The run was cancelled.")
@@ -160,6 +164,10 @@ def _print(document: dict[str, Any]) -> None:
              for v in document["layers"].values()],
         )  # fmt: skip
     for result in document["results"]:
+        if result["kind"] == "generation":
+            written = result["document"]
+            for name, tokens in zip(written["conditions"], written["tokens"], strict=True):
+                typer.echo(f"--- {name}\n{''.join(written['prompt'])}{''.join(tokens)}\n")
         scores = result["document"].get("scores")
         if scores and "layers" not in document:
             every = ("group", "name", "value", "unit", "low", "high", "chance", "chance_low", "chance_high")

@@ -44,7 +44,8 @@ def _add(type: Literal["model", "probe"], source: str, name: str | None, json: b
         main = sum(layer["default"] for layer in detail["layers"])
         typer.echo(f"{slug}: {detail['family']}, {main} layers, {detail['units']:,} units, weights {detail['hash'][:7]}")
     else:
-        typer.echo(f"{slug}: {detail['examples']:,} images, {detail['concepts']} concepts, data {detail['hash'][:7]}")
+        shown = "texts" if detail["modality"] == "text" else "images"
+        typer.echo(f"{slug}: {detail['examples']:,} {shown}, {detail['concepts']} concepts, data {detail['hash'][:7]}")
         if detail["reports"]:
             rows = [[r["file"], r["reason"]] for r in detail["reports"][:20]]
             print_table(f"{detail['skipped']} files were left out", ["file", "reason"], rows)
@@ -85,7 +86,7 @@ def remove_model(name: Slug, drop_results: Drop = False) -> None:
 
 @probes_app.command("add")
 def add_probe(source: ProbeSource, name: Name = None, json: Json = False) -> None:
-    """Read a probe set: its images, classes, concepts and hash; files that cannot be used are named."""
+    """Read a probe set: its images or texts, classes, concepts and hash; files that cannot be used are named."""
     _add("probe", source, name, json)
 
 
@@ -93,7 +94,7 @@ def add_probe(source: ProbeSource, name: Name = None, json: Json = False) -> Non
 def list_probes(json: Json = False) -> None:
     """Probe sets that were added."""
     columns = {
-        "name": lambda p: p["slug"], "images": lambda p: p["examples"], "classes": lambda p: len(p["classes"]),
+        "name": lambda p: p["slug"], "examples": lambda p: p["examples"], "classes": lambda p: len(p["classes"]),
         "concepts": lambda p: p["concepts"], "data": lambda p: p["hash"][:7], "size": lambda p: size(p["bytes"]),
         "source": lambda p: p["source"],
     }  # fmt: skip

@@ -38,7 +38,7 @@ class LanguageState(Strict):
     prompt: str | None = Field(None, max_length=20_000)
     position: int | None = Field(None, ge=0, le=100_000, description="Token of the prompt that is looked at; the last one if left out.")
     lens: Literal["final", "plain"] = Field("final", description="How a layer is read out.")
-    action: Literal["none", "set", "scale", "ablate", "add"] = Field("none", description="What is done to the selected unit while it writes.")
+    action: Literal["none", "set", "scale", "ablate", "add"] = Field("none", description="What is done to the selected unit.")
     strength: float = Field(4.0, ge=-1e4, le=1e4, description="The value, the factor, or the length of the direction that is added.")
     seed: int = Field(0, ge=0, le=2**31 - 1)
     temperature: float = Field(0.7, ge=0, le=2)

@@ -82,3 +82,20 @@ def linear() -> TextModel:
         source="test:linear", network=_Linear(tokenizer.vocabulary, 8), tokenizer=tokenizer, task="causal", classes=[], family="linear",
         hash="", bytes=0, config={"n_head": 2},
     )  # fmt: skip
+
+
+@lru_cache
+def grouped() -> Any:
+    """A micro model of another family: rotary positions, gated neurons, keys and values shared by two heads each."""
+    import transformers
+
+    folder = micro.ROOT / "text-llama"
+    tokenizer = micro.tokenizer()
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=48, hidden_size=24, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, intermediate_size=40, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return load_model(f"path:{folder}")

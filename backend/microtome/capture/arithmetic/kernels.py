@@ -463,3 +463,29 @@ def sums_by_kind(values, kinds, sums):  # type: ignore[no-untyped-def]
                 kind = kinds[i, x]
                 if kind >= 0:
                     sums[u, kind] += values[i, u, x]
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def keep_leaders(maps, start, peaks, sites, values, examples, places, kept):  # type: ignore[no-untyped-def]
+    """Put those of ``peaks`` float32 [units, B] that are among the largest so far into ``values`` [units, count], largest first.
+
+    ``maps`` float32 [B, units, w] of the examples from ``start`` on; a map is copied only if its peak gets in.
+    """
+    units, texts = peaks.shape
+    count = values.shape[1]
+    width = maps.shape[2]
+    for u in numba.prange(units):
+        for i in range(texts):
+            peak = peaks[u, i]
+            if not peak > values[u, count - 1]:
+                continue
+            at = count - 1
+            while at > 0 and peak > values[u, at - 1]:
+                values[u, at], examples[u, at], places[u, at] = values[u, at - 1], examples[u, at - 1], places[u, at - 1]
+                kept[u, at] = kept[u, at - 1]
+                at -= 1
+            values[u, at], examples[u, at], places[u, at] = peak, start + i, sites[u, i]
+            for x in range(width):
+                kept[u, at, x] = maps[i, u, x]
+            for x in range(width, kept.shape[2]):
+                kept[u, at, x] = 0.0

@@ -61,14 +61,12 @@ def activation_patching(*, model: Model, prompt: str, params: Params, run: RunCo
         results[kind.replace("-", "_")] = patching_matrix(kind, parts, values, pair, "Activation patching", note)
         if kind == "residual":
             worst = max(abs(float(v[0, -1]) - 1) for v in values)
-    score = Scorecard.Score
     results["check"] = Scorecard(
         title="The two prompts",
         note="Patching the whole residual stream must reproduce the clean run; what is missing is rounding.",
         scores=[
-            score(name="difference in logits, clean prompt", value=pair.high, unit="logits"),
-            score(name="difference in logits, corrupted prompt", value=pair.low, unit="logits"),
-            score(name="distance from 1 of the whole residual stream patched", value=worst),
+            *pair.scores(),
+            Scorecard.Score(name="distance from 1 of the whole residual stream patched", value=worst),
         ],
         facts=pair.facts(reading),
     )

@@ -13,6 +13,7 @@ from microtome.methods.answers import token_of
 from microtome.methods.contract import MethodParams
 from microtome.methods.language import inputs_of, names_of, prompt_tokens
 from microtome.models.text import TextModel
+from microtome.results import Scorecard
 
 #: A difference in logits between two prompts below this is rounding, not a difference.
 LEAST = 1e-5
@@ -55,6 +56,13 @@ class Pair:
     def normalised(self, difference: Any) -> Any:
         """0 for the corrupted prompt, 1 for the clean one."""
         return (difference - self.low) / (self.high - self.low)
+
+    def scores(self) -> list[Scorecard.Score]:
+        """The metric on both prompts."""
+        return [
+            Scorecard.Score(name="difference in logits, clean prompt", value=self.high, unit="logits"),
+            Scorecard.Score(name="difference in logits, corrupted prompt", value=self.low, unit="logits"),
+        ]
 
     def facts(self, model: TextModel) -> dict[str, str | int | float | bool | None]:
         show = model.tokenizer.text_of

@@ -87,7 +87,7 @@ def path_patching(*, model: Model, prompt: str, params: Params, run: RunContext)
             arrays={"values": values.reshape(len(layers), reading.heads).astype(np.float32)},
         ),
         "check": Scorecard(
-            title="The two prompts", scores=[], facts=pair.facts(reading) | {"receiver": params.receiver, "base": params.base},
+            title="The two prompts", scores=pair.scores(), facts=pair.facts(reading) | {"receiver": params.receiver, "base": params.base},
         ),
     }  # fmt: skip
 

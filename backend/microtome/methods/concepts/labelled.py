@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from microtome.capture.reading import check_fit, token_labels
-from microtome.capture.taken import captured
+from microtome.capture.taken import Captures, captured
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.models.layers import Layer
@@ -105,7 +105,9 @@ def activations(
     """Every layer with its activations float32 [n, units] of the labelled tokens, or of texts their mean or maximum over tokens."""
     groups = np.split(np.arange(len(rows.text)), np.flatnonzero(np.diff(rows.text)) + 1)
     by_text = {int(rows.text[g[0]]): g for g in groups}
-    with captured(model, probe, layers, rows.texts, run) as taken:
+    # Texts that a person typed are known to this process only: what is kept for others, or spread over a cluster, cannot have them.
+    opened = captured(model, probe, layers, rows.texts, run) if probe.hash else Captures().open(model, probe, layers, rows.texts, run)
+    with opened as taken:
         out = np.empty((0, 0), np.float32)
         for number, view in enumerate(taken.views()):
             lengths = taken.lengths()

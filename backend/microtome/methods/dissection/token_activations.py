@@ -51,4 +51,3 @@ def token_activations(*, model: Model, prompt: str, units: dict[str, Any], param
             rows=[f"{layer.name}/{i}" for i in indices], row_axis="unit", quantity="activation", arrays={"values": values},
         )
     }  # fmt: skip
-

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from microtome.results.base import Result
 from microtome.results.kinds import Curves, Distribution, ImageMap, MapSet, Matrix, Scatter, Scorecard, Tree, UnitTable
-from microtome.results.printed import charts
+from microtome.results.language import Generation, Graph, LensGrid, TokenMap
+from microtome.results.printed import charts, texts
 from microtome.results.printed import images as pictures
 from microtome.results.printed.style import QUIET, styled
 
@@ -26,7 +27,8 @@ NO_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 WIDTH, HEIGHT = 3.5, 3.1  # inches of one panel
 CHARTS: dict[type[Result], Any] = {
     Scorecard: charts.scorecard, Curves: charts.curves, Matrix: charts.matrix, Scatter: charts.scatter,
-    Distribution: charts.distribution, UnitTable: charts.unit_table, Tree: charts.tree,
+    Distribution: charts.distribution, UnitTable: charts.unit_table, Tree: charts.tree, LensGrid: texts.lens_grid,
+    TokenMap: texts.token_map, Graph: texts.graph, Generation: texts.generation,
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Which words did it look at?"""
