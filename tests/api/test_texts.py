@@ -119,6 +119,15 @@ def test_snippets_are_the_exemplars_in_their_text(client: TestClient) -> None:
     assert client.get(f"/api/v1/units/reader/{LAYER}/3/snippets", params={"probe": "pycode", "band": "middle"}).status_code == 404
 
 
+def test_search_finds_units_by_the_token_that_drives_them(client: TestClient) -> None:
+    unit = get(client, f"/units/reader/{LAYER}/3", probe="pycode")
+    token = next(t["text"] for t in unit["tokens"]["largest"][:3] if t["text"].strip().isalnum())
+    hits = get(client, "/search", q=token.strip().lower(), model="reader", probe="pycode")["items"]
+    found = [h for h in hits if h["type"] == "unit"]
+    assert found
+    assert all("strongest on" in h["detail"] for h in found)
+
+
 def test_what_does_not_fit_is_refused_by_name(client: TestClient) -> None:
     assert refused(client, {"model": "seer", "prompt": "x"})["field"] == "subjects.model"
     assert refused(client, {"model": "reader", "example": "pictures:0"}, "grad-cam")["field"] == "subjects.model"
@@ -166,3 +175,20 @@ def test_activations_of_a_prompt_and_the_units_it_drives(client: TestClient) -> 
     csv = client.get(f"/api/v1/results/{run['keys'][0]}/units/export", params={"format": "csv"})
     assert csv.status_code == 200, csv.text
     assert len(csv.text.splitlines()) == 1 + 3 * len(found["document"]["tokens"])
+
+
+def test_a_note_is_about_a_stretch_of_a_text(client: TestClient) -> None:
+    note = {"kind": "note", "model": "reader", "layer": LAYER, "unit": 3, "body": "opens here"}
+    made = client.post("/api/v1/annotations", json=note | {"anchor": {"example": "pycode:2", "span": [4, 9]}})
+    assert made.status_code == 201, made.text
+    assert made.json()["anchor"]["span"] == [4, 9]
+    for anchor, field in (
+        ({"example": "pycode:2", "polygon": [[0, 0], [1, 0], [1, 1]]}, "anchor.span"),
+        ({"example": "pictures:0", "span": [0, 2]}, "anchor.polygon"),
+        ({"example": "pycode:2", "span": [5, 5]}, "anchor"),
+        ({"example": "pycode:2"}, "anchor"),
+        ({"example": "pycode:99", "span": [0, 2]}, "anchor.example"),
+    ):
+        answer = client.post("/api/v1/annotations", json=note | {"anchor": anchor})
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["field"] == field

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from microtome.api.browse import atlas as atlases
+from microtome.api.browse.atlas import AtlasState
+from microtome.api.browse.columns import Columns
 from microtome.api.desk import Desk
 from microtome.collab.people import PersonRow
 
@@ -50,6 +52,26 @@ def search_all(desk: Desk, me: PersonRow, text: str, model: str | None, probe: s
     return found[:LIMIT]
 
 
+def _by_token(state: AtlasState, columns: Columns, word: str) -> list[dict[str, Any]]:
+    """Units that read, one of whose three strongest tokens is this word; those it drives most for their layer first."""
+    hits: list[tuple[float, dict[str, Any]]] = []
+    for layer in columns.layers:
+        if not columns.has(layer, "tokens", "items"):
+            continue
+        names = layer.documents["tokens"]["names"]
+        wanted = [i for i, name in enumerate(names) if name.strip().lower() == word]
+        if not wanted:
+            continue
+        items, values = (np.asarray(columns.array(layer, "tokens", name))[:, 0, :3] for name in ("items", "values"))
+        scale = float(values.std()) or 1.0
+        for unit, place in np.argwhere(np.isin(items, wanted)).tolist():
+            value, token = float(values[unit, place]), names[int(items[unit, place])]
+            title = f"{state.label_of(layer.name)}/{unit}"
+            hits.append((value / scale, hit("unit", title, f"strongest on '{token}'", layer.name, unit, state.model)))
+    hits.sort(key=lambda h: -h[0])
+    return [h for _, h in hits[:EACH]]
+
+
 def _units(desk: Desk, words: list[str], model: str, probe: str) -> list[dict[str, Any]]:
     state = atlases.find(desk, model, probe)
     columns = desk.browse.columns(state.keys)
@@ -63,6 +85,7 @@ def _units(desk: Desk, words: list[str], model: str, probe: str) -> list[dict[st
                 concept = int(columns.concept[layer.start + unit])
                 detail = columns.concepts[concept] if concept >= 0 else "no concept"
                 found.append(hit("unit", f"{label}/{unit}", detail, layer.name, unit, model))
+    found += _by_token(state, columns, " ".join(words))
     detectors = columns.flag("detector") & (columns.concept >= 0)
     counts = np.bincount(columns.concept[detectors], minlength=len(columns.concepts))
     for code, name in enumerate(columns.concepts):

@@ -34,7 +34,7 @@ class Annotations:
     ) -> dict[str, Any]:  # fmt: skip
         """
         Args:
-            anchor: ``{example, polygon}``, the region of an image that a note is about.
+            anchor: ``{example, polygon}``, the region of an image that a note is about, or ``{example, span}`` of a text.
 
         Raises:
             NotFound, InvalidInput: no such model, layer, unit or example.
@@ -169,9 +169,15 @@ class Annotations:
         if anchor is None:
             return None
         probe, _, index = str(anchor["example"]).rpartition(":")
-        examples = self.sources.get("probe", probe, "anchor.example").description["examples"]
-        if int(index) >= examples:
-            raise InvalidInput(f"{probe} has {examples} examples, numbered from 0; there is no {index}.", field="anchor.example")
+        about = self.sources.get("probe", probe, "anchor.example").description
+        if int(index) >= about["examples"]:
+            raise InvalidInput(f"{probe} has {about['examples']} examples, numbered from 0; there is no {index}.", field="anchor.example")
+        wanted = "span" if about.get("modality") == "text" else "polygon"
+        if anchor.get(wanted) is None:
+            held = "texts: give a span of characters" if wanted == "span" else "images: give a polygon"
+            raise InvalidInput(f"{probe} holds {held}.", field=f"anchor.{wanted}")
+        if wanted == "span":
+            return {"example": f"{probe}:{int(index)}", "span": [int(c) for c in anchor["span"]]}
         return {"example": f"{probe}:{int(index)}", "polygon": [[float(x), float(y)] for x, y in anchor["polygon"]]}
 
     def _told(self, connection: Connection, row: Row[Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from microtome.api.schemas.common import Out, Person
 from microtome.core.selection import Selection, Strict
@@ -20,11 +20,25 @@ Body = Field(min_length=1, max_length=10_000)
 Corner = Annotated[list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]], Field(min_length=2, max_length=2)]
 
 
+Character = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
 class Anchor(Strict):
-    """The region of an image that a note is about."""
+    """What a note is about: a region of an image, or a stretch of a text."""
 
     example: str = Field(max_length=80, pattern=r"^[^\x00:]{1,64}:[0-9]{1,7}$", description="probe:index")
-    polygon: list[Corner] = Field(min_length=3, max_length=200, description="Corners, as shares of width and height.")
+    polygon: list[Corner] | None = Field(None, min_length=3, max_length=200, description="Corners, as shares of width and height.")
+    span: list[Character] | None = Field(
+        None, min_length=2, max_length=2, description="First character of the text, and the one behind the last."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Anchor:
+        if (self.polygon is None) == (self.span is None):
+            raise ValueError("give a polygon for an image, or a span for a text")
+        if self.span is not None and self.span[0] >= self.span[1]:
+            raise ValueError("a span must hold a character: its end lies behind its beginning")
+        return self
 
 
 class NewAnnotation(Strict):

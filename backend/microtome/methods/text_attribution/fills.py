@@ -61,7 +61,5 @@ def fill_of(model: TextModel, kind: FillKind, field: str = "params.fill") -> Fil
     id = token_for(model, kind)
     if id is None:
         have = [k for k in ("mask", "unknown", "pad", "begin") if token_for(model, k) is not None]
-        raise InvalidInput(
-            f"{model.source} has no {kind} token. Choose {', '.join([*have, 'zero', 'mean'])}, or the default.", field=field
-        )
+        raise InvalidInput(f"{model.source} has no {kind} token. Choose {', '.join([*have, 'zero', 'mean'])}, or the default.", field=field)
     return Fill(f"{kind} token {model.tokenizer.text_of(id)}", embeddings(model, torch.tensor(id, device=model.device)))

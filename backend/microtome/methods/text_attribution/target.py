@@ -63,7 +63,9 @@ def asked(model: Model, prompt: str, params: TextExplainParams, run: RunContext)
         ids[at] = mask
         places = places[places != at]
     elif params.position is not None:
-        raise InvalidInput(f"A position is asked about in masked models only; {reader.source} is none. Leave it empty.", field="params.position")
+        raise InvalidInput(
+            f"A position is asked about in masked models only; {reader.source} is none. Leave it empty.", field="params.position"
+        )
     elif reader.task == "causal":
         at = -1
     if not len(places):

@@ -2928,7 +2928,7 @@ export interface components {
         };
         /**
          * Anchor
-         * @description The region of an image that a note is about.
+         * @description What a note is about: a region of an image, or a stretch of a text.
          */
         Anchor: {
             /**
@@ -2940,7 +2940,12 @@ export interface components {
              * Polygon
              * @description Corners, as shares of width and height.
              */
-            polygon: number[][];
+            polygon?: number[][] | null;
+            /**
+             * Span
+             * @description First character of the text, and the one behind the last.
+             */
+            span?: number[] | null;
         };
         /** Annotation */
         Annotation: {
@@ -4743,7 +4748,7 @@ export interface components {
             lens: "final" | "plain";
             /**
              * Action
-             * @description What is done to the selected unit while it writes.
+             * @description What is done to the selected unit.
              * @default none
              * @enum {string}
              */

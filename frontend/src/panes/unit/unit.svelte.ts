@@ -15,6 +15,8 @@ export class Unit {
   private dragged = $state<number | null>(null);
   /** Id of the note whose pin was clicked. */
   pointed = $state<string | null>(null);
+  /** A stretch of a text that somebody wants to write a note about. */
+  proposed = $state.raw<NonNullable<Annotation["anchor"]> | null>(null);
 
   constructor(readonly ref: () => UnitRef | null) {
     const at = (): { at: api.At; ref: UnitRef } | null => {
