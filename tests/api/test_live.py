@@ -17,7 +17,7 @@ from tests.api.test_hypotheses import NEW as HYPOTHESIS
 
 NOTE = {"kind": "note", "model": "fake", "layer": "stage1", "unit": 0, "body": "x"}
 ABOUT = {"model": "fake", "probe": "fake-probe"}
-REGION = {"example": "fake-probe:3", "polygon": [[0.1, 0.2], [0.5, 0.2], [0.5, 0.75]]}
+REGION = {"example": "fake-probe:3", "polygon": [[0.1, 0.2], [0.5, 0.2], [0.5, 0.75]], "span": None}
 
 
 def me(browser: Browser) -> str:
