@@ -17,15 +17,16 @@ export const alone = (token: string): string => {
 };
 
 export type Ink = { background: string; color: string };
-/** Fill and ink of a value between -most and most: magnitudes on the sequential scale, what is below zero on the cool side of the diverging one. */
-export function heat(most: number): (value: number) => Ink | null {
+/** Fill and ink of a value between -most and most. Magnitudes on the sequential scale, what is below zero on the cool side of the diverging
+ * one; values that speak for and against (`signed`) on the diverging scale. */
+export function heat(most: number, signed = false): (value: number) => Ink | null {
   const up = sequential(),
     both = diverging();
-  const fill = (v: number): Rgb => (v >= 0 ? up(v) : both(0.5 + v / 2));
+  const fill = (v: number): Rgb => (v >= 0 && !signed ? up(v) : both(0.5 + v / 2));
   return (value) => {
     const share = most > 0 ? Math.max(-1, Math.min(1, value / most)) : 0;
     // Many activation functions end a little below zero: that is no response.
-    if (!Number.isFinite(value) || (share < 0.06 && share > -0.25)) return null;
+    if (!Number.isFinite(value) || (share < 0.06 && share > (signed ? -0.06 : -0.25))) return null;
     const colour = fill(share);
     return { background: css(colour), color: inkOn(colour) };
   };

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from microtome.core.errors import InvalidInput
-from microtome.methods.lens.words import residuals, token_id
+from microtome.methods.answers import token_id
+from microtome.methods.lens.words import residuals
 from microtome.models.readout import unembedding_of
 from tests import micro
 from tests.methods.lens.asked import ask

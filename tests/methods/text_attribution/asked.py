@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,6 +74,7 @@ def game(call: Call, fill: int | None) -> reference.Value:
     """The target's number for a set of tokens: ids through the network as it is; a token that is off is ``fill``, or taken out."""
     ids, places = call.ids.tolist(), call.places.tolist()
 
+    @cache
     def value(present: frozenset[int]) -> float:
         given = reference.with_off(ids, places, present, fill)
         at = call.at if call.at is None or call.at < 0 or fill is not None else given.index(ids[call.at])

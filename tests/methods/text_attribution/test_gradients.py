@@ -51,12 +51,20 @@ def test_gradients_are_those_by_hand(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_integrated_gradients_add_up(family: str) -> None:
-    for baseline in ("default", "zero", "mean"):
+    # Gemma scales its embeddings, so that its first norm jumps at zero, which its begin token is here: no number of steps leads over that.
+    for baseline in ("mean",) if family == "gemma2" else ("default", "zero", "mean"):
         found = ask("text-integrated-gradients", family, baseline=baseline, steps=64, max_steps=1024)
         (complete,) = found["map"].completeness
         assert complete["total"] == pytest.approx(values(found).sum(), abs=1e-4 * max(1, np.abs(values(found)).sum()))
         assert complete["gap"] <= max(0.01 * abs(complete["expected"]), 1e-3)
         assert scores(found)["completeness-gap"].value == complete["gap"]
+
+
+def test_a_gap_that_steps_do_not_close_is_told() -> None:
+    (complete,) = ask("text-integrated-gradients", "gemma2", baseline="zero", steps=8, max_steps=32)["map"].completeness
+    assert complete["steps"] == 32
+    assert complete["gap"] > 0.01 * abs(complete["expected"])
+    assert complete["gap"] == abs(complete["total"] - complete["expected"])
 
 
 @pytest.mark.parametrize("family", ["gpt2", "bert", "distilbert"])
@@ -114,7 +122,7 @@ def test_smoothgrad_is_a_mean_over_noise() -> None:
 
 
 def test_expected_gradients_approach_their_total() -> None:
-    gaps = [ask("text-expected-gradients", "gpt2", samples=n, references=4)["map"].completeness[0] for n in (8, 1024)]
+    gaps = [ask("text-expected-gradients", "gpt2", samples=n, references=4)["map"].completeness[0] for n in (8, 512)]
     assert gaps[1]["gap"] < 0.05 * abs(gaps[1]["expected"])
     assert gaps[1]["gap"] < gaps[0]["gap"]
 

@@ -7,6 +7,7 @@ import os
 import numba
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from microtome.capture.arithmetic import Counts, Doubles, Floats, Lengths, kernels
 from microtome.capture.grid import axis
@@ -17,7 +18,10 @@ from microtome.core.settings import settings
 def set_threads(count: int) -> None:
     """Threads of the kernels; 0 takes all cores."""
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    networks = torch.get_num_threads()
     numba.set_num_threads(max(1, min(count or os.cpu_count() or 1, available)))
+    # Where both use the same OpenMP, numba's number has become torch's.
+    torch.set_num_threads(networks)
 
 
 def _cells(maps: Floats) -> tuple[Floats, npt.NDArray[np.int32]]:

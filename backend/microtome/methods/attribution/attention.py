@@ -50,7 +50,7 @@ class Pass:
 
 
 @contextmanager
-def _plainly(network: nn.Module) -> Iterator[None]:
+def plainly(network: nn.Module) -> Iterator[None]:
     """Attention is computed in plain steps inside the block: fused kernels keep its probabilities to themselves."""
     before: list[tuple[Any, str]] = []
     for module in network.modules():
@@ -106,7 +106,7 @@ def attending(model: ImageModel) -> Iterator[list[Block]]:
     handles.append(model.network.register_forward_pre_hook(count, with_kwargs=True))
     blocks: list[Block] = []
     try:
-        with _plainly(model.network):
+        with plainly(model.network):
             yield blocks
     finally:
         for handle in handles:

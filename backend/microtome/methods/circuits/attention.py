@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from microtome.core.errors import InvalidInput
-from microtome.methods.attribution.attention import _plainly as plainly
+from microtome.methods.attribution.attention import plainly
 from microtome.methods.circuits.sites import head_values
 from microtome.models.text import TextModel
 

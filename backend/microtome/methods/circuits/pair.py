@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from microtome.core.errors import InvalidInput
-from microtome.methods.answers import token_of
+from microtome.methods.answers import token_id
 from microtome.methods.contract import MethodParams
 from microtome.methods.language import inputs_of, names_of, prompt_tokens
 from microtome.models.text import TextModel
@@ -86,8 +86,8 @@ def pair_of(model: TextModel, prompt: str, params: PairParams) -> Pair:
     ids = inputs_of(model, [clean, corrupted])
     with torch.no_grad():
         last = model.forward(ids)[:, -1].float()
-    answer = token_of(model, params.answer, "params.answer") if params.answer else int(last[0].argmax())
-    wrong = token_of(model, params.wrong, "params.wrong") if params.wrong else int(last[1].argmax())
+    answer = token_id(model, params.answer, "params.answer") if params.answer else int(last[0].argmax())
+    wrong = token_id(model, params.wrong, "params.wrong") if params.wrong else int(last[1].argmax())
     if answer == wrong:
         raise InvalidInput(
             f"Answer and wrong answer are both {model.tokenizer.text_of(answer)!r}, so there is no difference to follow. Name two tokens.",

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
-from microtome.methods.answers import token_of
+from microtome.methods.answers import token_id
 from microtome.methods.circuits.sites import recorded
 from microtome.methods.concepts.conductance import Path, along_embeddings, along_units
 from microtome.methods.concepts.sparse_probing import layers_of
@@ -78,7 +78,7 @@ def neuron_integrated_gradients(
     chosen = layers_of(reading, layers, "neurons")
     with torch.no_grad():
         last = reading.forward(ids)[0, -1]
-    target = token_of(reading, params.target, "params.target") if params.target else int(last.argmax())
+    target = token_id(reading, params.target, "params.target") if params.target else int(last.argmax())
     if params.path == "neurons" and params.baseline:
         raise InvalidInput(
             "The path of neurons begins at activations of zero; a baseline token is for that of embeddings.", field="params.baseline"
@@ -92,7 +92,7 @@ def neuron_integrated_gradients(
         baseline = None
         if params.baseline:
             baseline = ids.clone()
-            baseline[:, reading.special :] = token_of(reading, params.baseline, "params.baseline")
+            baseline[:, reading.special :] = token_id(reading, params.baseline, "params.baseline")
         paths = along_embeddings(reading, chosen, ids, baseline, output, params.steps, run)
     else:
         paths = []

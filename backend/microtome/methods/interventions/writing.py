@@ -14,7 +14,7 @@ from pydantic import Field
 from microtome.core.context import RunContext
 from microtome.methods.contract import MethodParams
 from microtome.methods.interventions.ablate_text import token_losses
-from microtome.methods.language import inputs_of, names_of, prompt_tokens
+from microtome.methods.language import inputs_of, prompt_tokens
 from microtome.models.layers import Layer
 from microtome.models.text import TextModel
 from microtome.results import Generation
@@ -102,7 +102,7 @@ def written_under(
     room = model.tokenizer.window - start.shape[1]
     arrays = {"logprobs": _padded(logprobs)} | ({"scores": _padded(scores)} if reading else {})
     return Generation(
-        title=title, note=note, prompt=names_of(model, tokens), conditions=list(conditions), arrays=arrays,
+        title=title, note=note, prompt=tokens.pieces(prompt), conditions=list(conditions), arrays=arrays,
         tokens=[[model.tokenizer.text_of(i) for i in text] for text in texts],
         score_quantity=reading.quantity if reading else "",
         facts={

@@ -8,20 +8,11 @@ from pydantic import Field
 from torch import Tensor
 
 from microtome.core.context import RunContext
+from microtome.methods.answers import LONGEST, PLACE, SPELLING, place_of
 from microtome.methods.contract import Cost, MethodParams, method
 from microtome.methods.language import names_of, prompt_tokens, text_model
 from microtome.methods.lens.gradients import Halves, halves
-from microtome.methods.lens.words import (
-    LONGEST,
-    PLACE,
-    SPELLING,
-    ReadoutKind,
-    lens_grid,
-    place_of,
-    readout_by,
-    show,
-    target_of,
-)
+from microtome.methods.lens.words import ReadoutKind, lens_grid, readout_by, show, target_of
 from microtome.models.model import Model
 from microtome.models.readout import Readout, blocks_of
 from microtome.models.text import TextModel

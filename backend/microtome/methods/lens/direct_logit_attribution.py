@@ -7,10 +7,11 @@ from pydantic import Field
 from torch import Tensor
 
 from microtome.core.context import RunContext
+from microtome.methods.answers import LONGEST, PLACE, SPELLING, place_of, token_id
 from microtome.methods.contract import Cost, MethodParams, method
 from microtome.methods.language import names_of, prompt_tokens, text_model
 from microtome.methods.lens.contributions import Contributions, contributions
-from microtome.methods.lens.words import LONGEST, PLACE, SPELLING, place_of, show, target_of, token_id
+from microtome.methods.lens.words import show, target_of
 from microtome.models.model import Model
 from microtome.models.readout import blocks_of
 from microtome.models.text import TextModel

@@ -9,21 +9,11 @@ from pydantic import Field
 from torch import Tensor
 
 from microtome.core.context import RunContext
+from microtome.methods.answers import LONGEST, PLACE, SPELLING, place_of, token_id
 from microtome.methods.contract import Cost, MethodParams, method
 from microtome.methods.language import names_of, prompt_tokens, text_model
 from microtome.methods.lens.curves import curves
-from microtome.methods.lens.words import (
-    LONGEST,
-    PLACE,
-    SPELLING,
-    ReadoutKind,
-    lens_grid,
-    place_of,
-    residual_layers,
-    residuals,
-    show,
-    token_id,
-)
+from microtome.methods.lens.words import ReadoutKind, lens_grid, residual_layers, residuals, show
 from microtome.models.model import Model
 from microtome.models.readout import Tail, unembedding_of
 from microtome.results import Curves, LensGrid, Result

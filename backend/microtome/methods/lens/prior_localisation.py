@@ -9,12 +9,13 @@ from torch import Tensor
 
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
+from microtome.methods.answers import LONGEST, PLACE, SPELLING, place_of, token_id
 from microtome.methods.contract import Cost, MethodParams, method
 from microtome.methods.language import names_of, prompt_tokens, text_model
 from microtome.methods.lens.contributions import Contributions, contributions
 from microtome.methods.lens.curves import curves
 from microtome.methods.lens.direct_logit_attribution import heads_matrix
-from microtome.methods.lens.words import LONGEST, PLACE, SPELLING, likeliest, place_of, residual_layers, residuals, show, token_id
+from microtome.methods.lens.words import likeliest, residual_layers, residuals, show
 from microtome.models.model import Model
 from microtome.models.readout import Tail, blocks_of
 from microtome.models.text import TextModel

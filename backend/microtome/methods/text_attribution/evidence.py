@@ -46,7 +46,7 @@ def evidence(
 ) -> tuple[Scorecard, Curves]:
     """The scores and curves of the map of one target.
 
-    Forward passes: at most 1,800 for the random orders of a text and target, shared by all methods; at most 20 for the curves; and those
+    Forward passes: at most 2,000 for the random orders of a text and target, shared by all methods; at most 22 for the curves; and those
     of the map itself once per noisy text (8 for a method of up to 32 passes, 1 from 256 on) and once on a random network.
 
     Args:

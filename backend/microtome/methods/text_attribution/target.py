@@ -11,10 +11,10 @@ from torch import Tensor
 
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
+from microtome.methods.answers import LONGEST, SPELLING, place_of, token_id
 from microtome.methods.attribution.target import Target
 from microtome.methods.contract import MethodParams
 from microtome.methods.language import prompt_tokens, text_model
-from microtome.methods.lens.words import LONGEST, SPELLING, place_of, token_id
 from microtome.methods.text_attribution.call import Call, embeddings, logits_of
 from microtome.methods.text_attribution.fills import token_for
 from microtome.models.model import Model

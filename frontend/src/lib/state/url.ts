@@ -214,7 +214,7 @@ export function encode(route: Route, v: ViewState, share: string | null): string
     if (e.true_class !== null) q.set("true", String(e.true_class));
     if (Object.keys(e.params).length) q.set("par", JSON.stringify(e.params));
   }
-  if (route.name === "language") {
+  if (route.name === "language" || (route.name === "explain" && v.language.prompt !== null)) {
     const l = v.language,
       l0 = emptyLanguage();
     if (l.prompt !== null) q.set("text", l.prompt);

@@ -82,6 +82,12 @@ export const scaleOf = (): Resource<number> =>
 /** Questions that can be put to a prompt, beside those with a pane of their own. */
 export const questions = (methods: Method[]): Method[] =>
   methods
-    .filter((m) => m.modalities.includes("text") && m.subject.includes("prompt") && !OWN.has(m.id))
+    .filter(
+      (m) =>
+        m.modalities.includes("text") &&
+        m.subject.includes("prompt") &&
+        m.folder !== "text_attribution" &&
+        !OWN.has(m.id),
+    )
     .sort((a, b) => a.title.localeCompare(b.title));
 const OWN = new Set(["token-activations", "prompt-units", "logit-lens", "generate"]);

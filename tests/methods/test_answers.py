@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microtome.core.errors import InvalidInput
-from microtome.methods.answers import token_of
+from microtome.methods.answers import token_id
 from tests import micro
 
 
@@ -13,17 +13,17 @@ from tests import micro
 def test_every_text_of_one_token_is_that_token(family: str) -> None:
     model = micro.load_text(family)
     tokens = model.tokenizer.encode("left")
-    assert token_of(model, "left", "x") == tokens.ids[tokens.first]
+    assert token_id(model, "left", "x") == tokens.ids[tokens.first]
 
 
 def test_white_space_belongs_to_the_token() -> None:
     model = micro.load_text("gpt2")
-    assert model.tokenizer.text_of(token_of(model, " right", "x")) == " right"
+    assert model.tokenizer.text_of(token_id(model, " right", "x")) == " right"
 
 
 def test_several_tokens_are_named_in_the_refusal() -> None:
-    for text, words in ((" right left", "' right', ' left'"), ("", "empty"), ("zebra", "'z', 'e'"), ("a " * 200, "tokens of")):
+    for text, words in ((" right left", "' right' (#"), ("", "0 tokens"), ("zebra", "'z' (#"), ("a " * 200, "tokens of")):
         with pytest.raises(InvalidInput) as caught:
-            token_of(micro.load_text("gpt2"), text, "params.answer")
+            token_id(micro.load_text("gpt2"), text, "params.answer")
         assert words in str(caught.value)
         assert caught.value.field == "params.answer"
