@@ -26,17 +26,21 @@ SIX = f"e=tinyplaces:1&with={','.join(METHODS)}"
 ABOUT = {"model": "tinyplaces-resnet", "probe": "tinyplaces"}
 ASPHALT = {"layer": "resnet.encoder.stages.2.layers.1", "concept": "material:asphalt"}  # units whose absence is felt
 UNIT = "u=resnet.encoder.stages.3.layers.1/38"  # a car detector of the built-in model
+READER = "m=pycode-gpt&p=pycode"
+READS = "u=transformer.h.1.neurons/0"
+PROMPT = "text=def%20__init__(self%2C%20name%2C%20size%3DNone)%3A%0A%20%20%20%20%20%20%20%20self.name%20%3D"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
 def wait_for_demo(address: str) -> None:
-    """Until dissection, map and predictions of the built-in model are there."""
+    """Until dissections and maps of the built-in models are there, and the predictions of the one that has classes."""
     with httpx.Client(base_url=f"{address}/api/v1", timeout=60) as http:
         for _ in range(1800):
             try:
-                runs = http.get("/runs", params={"limit": 20}).json()["items"]
-                done = {r["method"] for r in runs if r["state"] == "done"}
-                if {"dissection", "unit-map", "predictions"} <= done:
+                runs = http.get("/runs", params={"limit": 40}).json()["items"]
+                done = {(r["subjects"].get("model"), r["method"]) for r in runs if r["state"] == "done"}
+                seen = {("tinyplaces-resnet", method) for method in ("dissection", "unit-map", "predictions")}
+                if seen | {("pycode-gpt", method) for method in ("dissection", "unit-map")} <= done:
                     return
             except httpx.HTTPError:
                 pass
@@ -68,6 +72,23 @@ def explain(page: Page) -> None:
     for method in METHODS:
         tile = page.get_by_test_id(f"tile-{method}")
         page.wait_for_function("e => e.dataset.state === 'done'", arg=tile.element_handle(), timeout=120_000)
+    page.wait_for_timeout(1200)
+
+
+def language(page: Page) -> None:
+    """A prompt with its lens, and the text going on with a unit changed."""
+    page.get_by_test_id("pane-lens").get_by_role("rowheader", name="h5", exact=True).wait_for()
+    page.get_by_test_id("write").click()
+    page.get_by_test_id("pane-steering").locator("p.text").nth(1).wait_for(timeout=120_000)
+    page.wait_for_timeout(3000)
+
+
+def words(page: Page) -> None:
+    for _ in range(240):
+        tiles = page.locator("[data-testid^='text-tile-']")
+        if tiles.count() and all(t.get_attribute("data-state") == "done" for t in tiles.all()):
+            break
+        page.wait_for_timeout(500)
     page.wait_for_timeout(1200)
 
 
@@ -187,7 +208,7 @@ def settle(page: Page) -> None:
 
 def shoot(address: str, only: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
-    finding = claims(address)
+    finding = claims(address) if not only or {"finding", "hypotheses"} & set(only) else "/"
     found = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
@@ -200,6 +221,9 @@ def shoot(address: str, only: list[str]) -> None:
             ("explain", f"/explain?{SUBJECTS}&{SIX}", explain, "light", (1600, 1000)),
             ("explain-dark", f"/explain?{SUBJECTS}&{SIX}", explain, "dark", (1600, 1000)),
             ("explain-set", f"/explain?{SUBJECTS}&set=method-scoreboard", scoreboard, "light", (1600, 1000)),
+            ("browse-text", f"/browse?{READER}&{READS}", browse, "light", (1600, 1000)),
+            ("language", f"/language?{READER}&{READS}&{PROMPT}&do=add&by=8&temp=0.7", language, "light", (1600, 1000)),
+            ("explain-text", f"/explain?{READER}&{PROMPT}", words, "light", (1600, 1000)),
             ("labels", "/labels", label, "light", (1600, 1000)),
             ("finding", finding, settle, "light", (1600, 1240)),
             ("hypotheses", "/hypotheses", settle, "light", (1200, 780)),
