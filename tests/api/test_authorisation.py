@@ -27,6 +27,7 @@ own        GET /tokens  POST /tokens  DELETE /tokens/{id}
 viewer     GET /metrics  GET /system  GET /search  GET /events  GET /members  GET /models  GET /models/{model}  GET /probes
 viewer     GET /probes/{probe}  GET /probes/{probe}/examples  GET /probes/{probe}/examples/{index}
 viewer     GET /probes/{probe}/examples/{index}/image  GET /probes/{probe}/examples/{index}/masks  GET /uploads/{sha256}/image
+viewer     GET /probes/{probe}/examples/{index}/tokens  POST /models/tokens  GET /units/{model}/{layer}/{unit}/snippets
 viewer     GET /methods  GET /methods/{id}  GET /runs  GET /runs/{id}  POST /runs/estimate  GET /results/{key}
 viewer     GET /results/{key}/{name}/figure  GET /results/{key}/{name}/export  GET /results/{key}/{name}/rows  GET /blobs/{sha256}
 viewer     GET /atlas  POST /units/query  POST /units/aggregate  POST /units/export  GET /units/map  GET /units/map/{chunk}
@@ -72,7 +73,7 @@ LEAST = {
 TOKENS = {"read token of an admin": "viewer", "write token of an admin": "editor", "admin token of an admin": "admin"}
 BY_SESSION = {("POST", "/invitations"), ("POST", "/members/{person}/reset"), ("DELETE", "/accounts/{person}")}
 #: Sent by POST, and yet nothing is changed.
-READS = {("POST", path) for path in ("/runs/estimate", "/units/query", "/units/aggregate", "/units/export")}
+READS = {("POST", path) for path in ("/runs/estimate", "/units/query", "/units/aggregate", "/units/export", "/models/tokens")}
 #: Path parameters of nothing that exists: who may call the route hears 404 or 422, and nothing is changed.
 NOTHING = {"key": "0" * 64, "sha256": "0" * 64, "index": "0", "chunk": "0", "unit": "0", "place": "0", "number": "0"}
 

@@ -153,7 +153,7 @@ def assert_same(found: ClusterShards, wanted: Shard, model: Any, probe: Any, pie
 
 def test_two_nodes_give_what_one_process_gives(pool: Pool, model: Any, probe: Any, local: Shard) -> None:
     run, before = Watched(), model.forward_passes
-    shards = ClusterShards(pool, model, probe, COUNT)
+    shards = ClusterShards(pool, model, probe, COUNT, None)
     pieces = pieces_of(model)
     pool.ready(run.check, everybody=True)
     began = time.monotonic()
@@ -173,7 +173,7 @@ def test_two_nodes_give_what_one_process_gives(pool: Pool, model: Any, probe: An
 
 
 def test_cancel_reaches_the_nodes(pool: Pool, model: Any, probe: Any) -> None:
-    shards = ClusterShards(pool, model, probe, COUNT)
+    shards = ClusterShards(pool, model, probe, COUNT, None)
     run = Watched(64)
     run.then = lambda: setattr(run, "stop", True)
     with pytest.raises(RunCancelled):
@@ -183,7 +183,7 @@ def test_cancel_reaches_the_nodes(pool: Pool, model: Any, probe: Any) -> None:
         assert time.monotonic() < end, "stations go on with what was cancelled"
         time.sleep(0.05)
     shards.close()
-    again = ClusterShards(pool, model, probe, 32)  # and are free for the next question
+    again = ClusterShards(pool, model, probe, 32, None)  # and are free for the next question
     again.forward(model, [], SilentContext())
     assert again.logits().shape == (32, len(model.classes))
     again.close()
@@ -192,10 +192,10 @@ def test_cancel_reaches_the_nodes(pool: Pool, model: Any, probe: Any) -> None:
 def test_errors_of_a_node_name_it(pool: Pool, model: Any, tmp_path: Path) -> None:
     folder = micro.write_probe(tmp_path / "spoilt", 40)
     spoilt = open_probe(f"path:{folder}#val")
-    shards = ClusterShards(pool, model, spoilt, 40)
+    shards = ClusterShards(pool, model, spoilt, 40, None)
     shards.forward(model, [], SilentContext())  # the stations have it open now
     (folder / "val" / "007.png").write_bytes(b"not an image")
-    other = ClusterShards(pool, model, spoilt, 40)
+    other = ClusterShards(pool, model, spoilt, 40, None)
     with pytest.raises(MicrotomeError, match=r"007\.png could be read when .* This was on ") as caught:
         other.forward(model, [], SilentContext())
     assert caught.value.field == "probe"
@@ -207,14 +207,14 @@ def test_errors_of_a_node_name_it(pool: Pool, model: Any, tmp_path: Path) -> Non
 
 
 def test_work_that_ends_every_worker_is_given_up(pool: Pool, probe: Any) -> None:
-    shards = ClusterShards(pool, load_model("module:tests.engine.deadly:build"), probe, 32)
+    shards = ClusterShards(pool, load_model("module:tests.engine.deadly:build"), probe, 32, None)
     with pytest.raises(Unavailable, match="Examples 0 to 31 ended 3 workers of the cluster, one after the other"):
         shards.forward(shards._model, [], SilentContext())
     shards.close()
 
 
 def test_a_node_that_dies_in_the_middle_costs_its_shard_only(pool: Pool, nodes: Any, model: Any, probe: Any, local: Shard) -> None:
-    shards = ClusterShards(pool, model, probe, COUNT)
+    shards = ClusterShards(pool, model, probe, COUNT, None)
     pieces = pieces_of(model)
     pool.ready(lambda: None, everybody=True)
     first = next(iter(nodes.worker_nodes))

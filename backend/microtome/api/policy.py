@@ -94,7 +94,7 @@ RUNS = frozenset({
 #: Routes that start runs which nobody but the quota bounds; those that may be answered from the store ask it themselves.
 STARTS = frozenset({"start_hypothesis", "prepare_study", "check_finding"})
 #: Routes that read although they are sent by POST.
-READS = frozenset({"estimate", "query", "aggregate", "export_units", "open_invitation"})
+READS = frozenset({"estimate", "query", "aggregate", "export_units", "prompt_tokens", "open_invitation"})
 
 
 def check_table(routes: list[APIRoute]) -> None:
@@ -237,6 +237,7 @@ def _in_finding(desk: Desk, request: Request, name: str, id: str) -> bool:
 #: Routes about a model or probe set that a link is about, and those about a result that it pins.
 OF_SUBJECTS = frozenset({
     "list_methods", "get_method", "get_model", "get_probe", "list_examples", "get_example", "example_image", "example_masks",
+    "example_tokens",
 })  # fmt: skip
 OF_KEYS = frozenset({"get_results", "figure", "export_result", "rows"})
 

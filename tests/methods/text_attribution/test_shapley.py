@@ -117,3 +117,8 @@ def test_sentences_and_paragraphs(family: str) -> None:
     call = call_of(family, text, **({"position": 1} if family == "bert" else {}))
     shown = [[call.phrase(s[0], s[-1] + 1).strip() for s in p] for p in parts_of(call)]
     assert shown == [["add it." if family == "gpt2" else "it.", "sub it!", "ok", "x"], ["y = 1"]]
+
+
+def test_a_token_with_its_space_goes_with_its_letters() -> None:
+    call = call_of("gpt2", "x. right")
+    assert [[call.phrase(s[0], s[-1] + 1) for s in p] for p in parts_of(call)] == [["x.", " right"]]

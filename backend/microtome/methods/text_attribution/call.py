@@ -73,8 +73,10 @@ def embedding_of(model: TextModel) -> nn.Module:
     Raises:
         InvalidInput: of the field ``model``, which has none.
     """
-    named = getattr(model.network, "get_input_embeddings", None)
-    found = named() if named is not None else next((m for m in model.network.modules() if isinstance(m, nn.Embedding)), None)
+    try:
+        found = model.network.get_input_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):
+        found = next((m for m in model.network.modules() if isinstance(m, nn.Embedding)), None)
     if not isinstance(found, nn.Module):
         raise InvalidInput(f"{model.source} has no embedding of its tokens, so nothing can be traced to them.", field="model")
     return found

@@ -65,7 +65,8 @@ def evidence(
     found.other_weights()
     facts: Facts = {
         "fill": found.fill.name, "orders": DRAWS, "seed": call.seed, "random maps": "the values of the map at random tokens",
-        "tokens": call.count, "shares": ", ".join(f"{share:.0%}" for share in BINS), "radius": sensitivity.RADIUS,
+        "tokens": call.count, "shares": ", ".join(f"{share:.0%}" for share in BINS),
+        "radius, of the range of the embeddings": sensitivity.RADIUS,
         "noisy texts": draws, "similarity": "Spearman's rank correlation of absolute maps", "map_seconds": map_seconds,
     }  # fmt: skip
     return found.scorecard(facts), found.curves()
@@ -80,6 +81,7 @@ class Assembly:
         self.fill = fill_of(call.model, "default")
         self.sheet = Sheet([call.target])
         self.facts: Facts = {}
+        self.warnings = _CONFIDENCE
         self.unit = "probability" if call.target.index is not None else call.target.unit
         self.chance: Chance | None = chance_of(call, self.fill) if call.count > 1 else None
         self.series: list[tuple[str, Floats, Floats]] = []
@@ -101,7 +103,7 @@ class Assembly:
         inserted = np.concatenate([deleted[-1:], values[len(ordered) :], deleted[:1]])
         whole, filled = float(deleted[0]), float(deleted[-1])
         if self.call.target.index is not None and filled > 0.5 * whole:
-            self.facts["warning"] = f"With every token off the model still gives {filled:.2g} of {whole:.2g}: curves have little room."
+            self.warnings += f" With every token off the model still gives {filled:.2g} of {whole:.2g}: curves have little room."
         if self.chance is None or self.map.min() == self.map.max():
             reason = "there is one token only" if self.chance is None else "the map is the same everywhere, so it has no order"
             self.leave_out("deletion, insertion, comprehensiveness, sufficiency, infidelity", reason)
@@ -184,7 +186,7 @@ class Assembly:
         return Scorecard(
             title="Evidence", note="Chance: what random maps get, mean and central 95 %; the same random maps for all methods.",
             scores=sorted(self.sheet.scores, key=lambda s: SCORES.index(s.name)),
-            facts=facts | self.facts | {"warnings": _CONFIDENCE} | self.sheet.missing(),
+            facts=facts | self.facts | {"warnings": self.warnings} | self.sheet.missing(),
         )  # fmt: skip
 
     def curves(self) -> Curves:

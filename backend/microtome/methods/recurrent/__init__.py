@@ -1,0 +1,1 @@
+"""What does a recurrent network keep?"""
