@@ -9,7 +9,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c c
 
 .PHONY: demo test lint audit format bench build types docs clean
 
-demo: $(STAMP)/app $(STATIC)  ## dissect the built-in model on this machine and open the workbench
+demo: $(STAMP)/app $(STATIC)  ## dissect the built-in models on this machine and open the workbench
 	$(BIN)/microtome demo
 
 test: $(STAMP)/dev $(STAMP)/browser $(STATIC) lint  ## everything: lint, types, contracts, unit, API, databases, browser

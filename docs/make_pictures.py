@@ -27,7 +27,7 @@ ABOUT = {"model": "tinyplaces-resnet", "probe": "tinyplaces"}
 ASPHALT = {"layer": "resnet.encoder.stages.2.layers.1", "concept": "material:asphalt"}  # units whose absence is felt
 UNIT = "u=resnet.encoder.stages.3.layers.1/38"  # a car detector of the built-in model
 READER = "m=pycode-gpt&p=pycode"
-READS = "u=transformer.h.1.neurons/0"
+READS = "u=transformer.h.3.neurons/23"  # a detector of dunder names of the built-in model
 PROMPT = "text=def%20__init__(self%2C%20name%2C%20size%3DNone)%3A%0A%20%20%20%20%20%20%20%20self.name%20%3D"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 

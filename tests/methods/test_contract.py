@@ -17,12 +17,15 @@ from microtome.methods.registry import methods
 from microtome.models import load_model
 from microtome.results import KINDS, Result
 from tests import micro
+from tests.methods.recurrent import net as lstm
 
 ALL = list(methods().values())
 #: Micro models on which every method is tried; one that refuses them both must answer for another.
 FAMILIES = ("resnet", "vit")
 #: For methods that need what only a network that ships with Microtome has: a twin.
 BUILTIN = "flowers-cnn"
+#: For methods that need what only a recurrent network has: gates and cells.
+LSTM = "lstm"
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 
@@ -41,9 +44,9 @@ TRIED = [
 
 def subjects(spec: MethodSpec, family: str) -> dict[str, Any]:
     given: dict[str, Any]
-    if family in micro.TEXT_FAMILIES:
-        model = micro.load_text(family)
-        layer = next(x for x in model.default_layers() if x.kind == "neurons").name
+    if family in (*micro.TEXT_FAMILIES, LSTM):
+        model = lstm.load() if family == LSTM else micro.load_text(family)
+        layer = next(x for x in model.default_layers() if x.kind in ("neurons", "hidden")).name
         given = {"prompt": "def add(left, right):\n    return left", "probe": micro.texts()}
     else:
         model = load_model(f"builtin:{family}") if family == BUILTIN else micro.load(family)
@@ -76,7 +79,7 @@ def run_where_defined(spec: MethodSpec) -> dict[str, Any]:
     """Results by part on the first family that the method is defined for."""
     families = [
         *(micro.FAMILIES if "image" in spec.modalities else ()),
-        *(micro.TEXT_FAMILIES if "text" in spec.modalities else ()),
+        *((*micro.TEXT_FAMILIES, LSTM) if "text" in spec.modalities else ()),
         BUILTIN,
     ]
     for family in families:

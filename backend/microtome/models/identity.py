@@ -16,7 +16,10 @@ from microtome.core.errors import Forbidden, InvalidInput, NotFound, Unavailable
 from microtome.core.keys import content_key, file_hash
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
-HELP = "Write builtin:tinyplaces-resnet (or tinyplaces-vit, pycode-gpt, flowers-cnn), path:FOLDER in Hugging Face format, or hf:ORG/NAME."
+HELP = (
+    "Write builtin:tinyplaces-resnet (or tinyplaces-vit, flowers-cnn, pycode-gpt, pycode-lstm), path:FOLDER in Hugging Face format, "
+    "or hf:ORG/NAME."
+)
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.safetensors.index.json", "pytorch_model.bin.index.json")
 #: What decides how texts become tokens; the same in every model folder, and part of its identity.
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model")

@@ -14,6 +14,7 @@ from torch import nn
 
 from microtome.core.errors import InvalidInput, NotFound, Unavailable
 from microtome.core.keys import content_key
+from microtome.models.builtin.networks import is_own
 from microtome.models.identity import disk_bytes, folder_hash, folder_of, module_file_hash, split_source
 from microtome.models.image import ImageModel
 from microtome.models.loading_text import reads_text, text_model
@@ -60,12 +61,7 @@ def load_model(source: str, device: str = "cpu") -> Model:
         return _load_module(source, place, device)
     _check_torchvision()
     folder = folder_of(source, download=True)
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:
-        raise InvalidInput(f"{folder.name}/config.json cannot be read: {str(error)[:300]}", field="source") from None
+    config = _configuration(folder)
     labels = getattr(config, "id2label", None) or {}
     card = folder / "README.md"
     common: dict[str, Any] = {
@@ -88,6 +84,23 @@ def load_model(source: str, device: str = "cpu") -> Model:
         channels=int(getattr(config, "num_channels", 3)),
         **common,
     )
+
+
+def _configuration(folder: Path) -> Any:
+    """What ``config.json`` says; that of an architecture of our own, which transformers does not know, as it stands.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    from transformers import AutoConfig, PretrainedConfig
+
+    try:
+        kept = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if is_own(kept):
+            return PretrainedConfig.from_dict(kept)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        raise InvalidInput(f"{folder.name}/config.json cannot be read: {str(error)[:300]}", field="source") from None
 
 
 def _pretrained(folder: Path) -> nn.Module:

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from torch import nn
+
 from microtome.core.errors import InvalidInput
+from microtome.models.builtin.networks import is_own
 from microtome.models.text import Task, TextModel, window_of
 from microtome.models.tokens import TextTokenizer, tokenizer_text
 from microtome.models.weights import builtin_network, pretrained
@@ -40,9 +44,9 @@ def text_model(folder: Path, config: Any, *, builtin: bool, classes: Sequence[st
     """
     architecture = str((getattr(config, "architectures", None) or [""])[0])
     found = next((row for row in _TASKS if architecture.endswith(row[0])), None)
-    if builtin:
+    if builtin or is_own(config):
         task: Task = "causal"
-        network = builtin_network(folder, config)
+        network = _shipped(folder, config)
     elif found is None:
         raise InvalidInput(
             f"'{folder}' has the architecture '{architecture[:80]}', which is neither a language model, nor an encoder, nor a classifier "
@@ -64,6 +68,14 @@ def text_model(folder: Path, config: Any, *, builtin: bool, classes: Sequence[st
             field="source",
         )
     return TextModel(network=network, tokenizer=tokenizer, task=task, classes=classes if task == "classify" else [], **common)
+
+
+def _shipped(folder: Path, config: Any) -> nn.Module:
+    """A network that ships with Microtome, or one of the same architecture that somebody else has trained."""
+    try:
+        return builtin_network(folder, config)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise InvalidInput(f"'{folder}' has no weights that fit its config.json: {str(error)[:300]}", field="source") from None
 
 
 def _tokenizer(folder: Path) -> str:

@@ -57,7 +57,7 @@ def writes_into(model: TextModel, layer: Layer, units: Sequence[int]) -> tuple[L
     Raises:
         InvalidInput: units that write along more than one direction (``params.intervention``).
     """
-    if layer.kind in ("residual", "embeddings", "attention", "feed-forward"):
+    if layer.kind in ("residual", "embeddings", "attention", "feed-forward", "hidden"):
         direction = torch.zeros(layer.units, device=model.device)
         direction[list(units)] = 1.0
         return layer, direction / direction.norm()

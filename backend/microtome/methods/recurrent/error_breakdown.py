@@ -126,7 +126,7 @@ def _predicted(model: TextModel, probe: TextSet, texts: int, run: RunContext) ->
         run.check()
         ids = inputs_of(model, [read[i] for i in part])
         with torch.inference_mode():
-            found = token_losses(model.forward(ids), ids).double().cpu().numpy()
+            found = token_losses(model.forward(ids), ids).cpu().double().numpy()
         for row, i in zip(found, part, strict=True):
             losses[i] = row[_first(read[i]) - 1 : read[i].last - 1]
         run.progress(len(losses), len(read), "texts read")

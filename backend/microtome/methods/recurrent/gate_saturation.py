@@ -87,11 +87,12 @@ def gate_saturation(*, model: Model, probe: ProbeSet, params: Params, run: RunCo
         title="Saturation of all gates",
         note="Share of tokens, mean over units. Interval: bootstrap over texts.",
         scores=[
-            score for layer in gates for name, counts in (("left", shut), ("right", opened))
-            for score in [_score(layer, name, counts[layer.name], tokens, params.seed)]
+            _score(layer, name, counts[layer.name], tokens, params.seed)
+            for layer in gates
+            for name, counts in (("left", shut), ("right", opened))
         ],
         facts={"tokens": count, "texts": len(tokens), "low": params.low, "high": params.high},
-    )  # fmt: skip
+    )
     return results
 
 
@@ -116,7 +117,7 @@ def _counted(
                 own = maps[row, :, :length]
                 shut[layer.name][places[index]] = (own < params.low).sum(1).cpu().numpy()
                 opened[layer.name][places[index]] = (own > params.high).sum(1).cpu().numpy()
-                sums[layer.name] += own.double().sum(1).cpu().numpy()
+                sums[layer.name] += own.cpu().double().sum(1).numpy()
 
         with torch.inference_mode(), model.tapped(gates, count):
             model.forward(inputs_of(model, [texts[i] for i in part]))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
+
+from microtome.models.builtin.recurrent import ARCHITECTURE as CHAR_LSTM
+from microtome.models.builtin.recurrent import build_char_lstm
 
 if TYPE_CHECKING:
     from transformers import GPT2Config, ResNetConfig, ViTConfig
 
-__all__ = ["build", "build_tinyplaces_resnet", "build_tinyplaces_vit"]
+__all__ = ["build", "build_tinyplaces_resnet", "build_tinyplaces_vit", "is_own"]
 
 
 def build_tinyplaces_resnet(config: ResNetConfig | dict) -> nn.Module:
@@ -54,6 +57,20 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+#: Architectures that transformers does not know, by the name in their configuration, whatever their folder is called.
+_OWN: dict[str, Callable[..., nn.Module]] = {CHAR_LSTM: build_char_lstm}
+
+
+def _architecture(config: Any) -> str:
+    named = config.get("architectures") if isinstance(config, dict) else getattr(config, "architectures", None)
+    return str(named[0]) if isinstance(named, list | tuple) and named else ""
+
+
+def is_own(config: Any) -> bool:
+    """Whether a configuration, or the dictionary of one, names an architecture of Microtome's own."""
+    return _architecture(config) in _OWN
+
+
 def build(name: str, config: ResNetConfig | dict) -> nn.Module:
-    """Untrained built-in network by the name of its folder; ``KeyError`` when there is none."""
-    return _BUILDERS[name](config)
+    """Untrained network of an architecture of our own, or built-in by the name of its folder; ``KeyError`` when there is none."""
+    return (_OWN.get(_architecture(config)) or _BUILDERS[name])(config)

@@ -1,4 +1,5 @@
 /** What Language holds while it is open: the prompt as it is typed and as it is asked about, and its tokens. */
+import { untrack } from "svelte";
 import * as api from "~/lib/api/endpoints";
 import { floats } from "~/lib/api/client";
 import type { LanguageState, Method, Result, ResultSet, RunRequest, Tokens } from "~/lib/api/types";
@@ -16,13 +17,14 @@ export class Prompt {
   readonly tokens: Resource<Tokens>;
   private timer: ReturnType<typeof setTimeout> | undefined;
   constructor() {
-    // The address may change by itself: another link, undo, a text that was taken from the probe data.
+    // The address may change by itself: another link, undo, a text that was taken from the probe data. Typing alone is no such change.
     $effect(() => {
       const asked = view.state.language.prompt ?? "";
-      if (asked !== this.draft) {
+      untrack(() => {
+        if (asked === this.draft) return;
         clearTimeout(this.timer);
         this.draft = asked;
-      }
+      });
     });
     this.tokens = resource(
       () => (view.state.model && data.reads && this.draft ? { model: view.state.model, text: this.draft } : null),
