@@ -36,7 +36,7 @@ def test_home_shows_the_dissected_model_and_leads_to_browse(open_page: Open) -> 
     page = open_page("/")
     card = page.get_by_test_id("model-card").filter(has_text="tinyplaces-resnet")
     expect(card).to_contain_text("Current")
-    expect(page.get_by_test_id("probe-card")).to_contain_text("240 images")
+    expect(page.locator("[data-testid=probe-card][data-probe=tinyplaces]")).to_contain_text("240 images")
 
 
 def test_filter_brush_undo(open_page: Open) -> None:
@@ -156,7 +156,7 @@ def test_two_people_changing_one_label_are_asked_and_history_keeps_both(open_pag
 def test_ablation_of_one_unit(open_page: Open) -> None:
     page = open_page(BROWSE + "&l=resnet.encoder.stages.3.layers.1")
     first_row(page)
-    page.get_by_test_id("unit-row").first.click()
+    page.get_by_test_id("unit-row").nth(4).click()  # the first are switched off by tests of other files on the same server
     page.get_by_test_id("ablate").click()
     expect(page.get_by_test_id("ablation")).to_contain_text(re.compile(r"[+−0]\d*\.\d"), timeout=120_000)
 
