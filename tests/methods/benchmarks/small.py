@@ -14,11 +14,11 @@ from microtome.methods import registry
 from microtome.methods.attribution.explain import Attribution, Call
 from microtome.methods.contract import MethodParams
 from microtome.methods.registry import methods
-from microtome.probes.base import Concept, ProbeSet
+from microtome.probes.base import Concept, ImageSet
 from tests.methods.faithfulness.common import SIDE, edges, gradients
 
 
-class Given(ProbeSet):
+class Given(ImageSet):
     """Images uint8 [n, H, W, 3] with labels (or None) and, where there are ``masks`` bool [n, H, W], one concept."""
 
     kind, source, hash, size, reports, bytes = "given", "given", "1" * 64, None, (), 0
