@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,8 @@ import torch
 from microtome.core.errors import InvalidInput
 from microtome.models import load_model
 from microtome.models.builtin.recurrent import KINDS
-from microtome.models.identity import BUILTIN_FOLDER
 from microtome.models.replay import Replay
 from microtome.models.text import PAD
-from microtome.probes.pycode.corpus import read_modules
 from tests.methods.recurrent.net import END, UNITS, WINDOW, load, network, tokenizer, write
 
 TEXT = "def add(left, right):\n    return left"
@@ -178,26 +175,3 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     (folder / "config.json").write_text("[1]")
     with pytest.raises(InvalidInput):
         load_model(f"path:{folder}")
-
-
-SHIPPED = BUILTIN_FOLDER / "pycode-lstm"
-
-
-@pytest.mark.skipif(not (SHIPPED / "README.md").exists(), reason="pycode-lstm is not trained yet")
-def test_the_shipped_network_is_as_good_as_its_card_says() -> None:
-    model = load_model("builtin:pycode-lstm")
-    assert model.card is not None
-    stated = re.search(r"\*\*(\d\.\d{3}) nats per character\*\*", model.card)
-    assert stated, "the card states the loss on the split test"
-    text = "".join(m.text for m in read_modules("test")[0])
-    # Windows of the training's length from places all over the text, as the training script measures it.
-    windows = [text[i : i + 256] for i in range(0, len(text) - 256, len(text) // 80)]
-    ids = model.inputs(windows)
-    with torch.inference_mode():
-        chances = model.forward(ids)[:, :-1].log_softmax(-1)
-    losses = -chances.gather(2, ids[:, 1:, None])[..., 0].mean(1)
-    error = float(losses.std() / len(losses) ** 0.5)
-    assert abs(float(losses.mean()) - float(stated[1])) < max(4 * error, 0.02)
-    assert f"{sum(p.numel() for p in model.network.parameters()):,} parameters" in model.card
-    assert model.tokenizer.window == 512
-    assert (SHIPPED / "model.safetensors").stat().st_size < 2_000_000

@@ -44,6 +44,22 @@ def alone(batch: Batch, *, model: Any, params: Any, run: RunContext, **subjects:
     return answer
 
 
+def through(stages: Callable[..., Generator[None, None, Results]], of: Callable[..., Any]) -> Callable[..., Results]:
+    """A method's function from its stages: runs them to the end in one go. It is called and documented as ``of`` is."""
+
+    def function(**subjects: Any) -> Results:
+        running = stages(**subjects)
+        try:
+            while True:
+                next(running)
+        except StopIteration as stop:
+            results: Results = stop.value
+            return results
+
+    function.__doc__, function.__module__, function.__name__ = of.__doc__, of.__module__, of.__name__
+    return function
+
+
 class MethodParams(BaseModel):
     """Base of a method's parameters: bounds, units and help text live in the fields; unknown names are refused."""
 

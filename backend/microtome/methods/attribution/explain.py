@@ -20,7 +20,7 @@ from torch import Tensor
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.target import Target, every_number, targets_of
-from microtome.methods.contract import Cost, MethodParams, MethodSpec, Results, method
+from microtome.methods.contract import Cost, MethodParams, MethodSpec, Results, method, through
 from microtome.methods.faithfulness.evidence import EVIDENCE_VERSION, evidence
 from microtome.models.image import ImageModel
 from microtome.probes import Example
@@ -133,21 +133,11 @@ def attribution(
             card, curves = evidence(call, explain, answer, params, example, passes=passes(params), map_seconds=seconds)
             return {"map": found, "curves": curves, "evidence": card}
 
-        def function(**subjects: Any) -> Results:
-            running = stages(**subjects)
-            try:
-                while True:
-                    next(running)
-            except StopIteration as stop:
-                results: Results = stop.value
-                return results
-
-        function.__doc__, function.__module__, function.__name__ = explain.__doc__, explain.__module__, explain.__name__
         spec = method(
             id, title=title, question="Where did the model look?", subjects=("model", "example"), optional_subjects=("targets",),
             returns=(ImageMap, Curves, Scorecard), params=params, example_params=example_params, interactive=True, cite=cite, cost=cost,
             version=f"{version}.{EVIDENCE_VERSION}",
-        )(function)  # fmt: skip
+        )(through(stages, explain))  # fmt: skip
         return replace(spec, stages=stages, explain=explain, passes=passes)
 
     return declare

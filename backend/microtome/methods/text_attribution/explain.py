@@ -17,7 +17,7 @@ from torch import Tensor
 
 from microtome.core.context import RunContext
 from microtome.core.errors import InvalidInput
-from microtome.methods.contract import Cost, MethodSpec, Results, method
+from microtome.methods.contract import Cost, MethodSpec, Results, method, through
 from microtome.methods.text_attribution.call import Call, outputs
 from microtome.methods.text_attribution.evidence import TEXT_EVIDENCE_VERSION, evidence
 from microtome.methods.text_attribution.target import TextExplainParams, asked
@@ -92,21 +92,11 @@ def text_attribution(
             card, curves = evidence(call, explain, answer, params, passes=passes(params), map_seconds=seconds)
             return {"map": found, "curves": curves, "evidence": card, **more}
 
-        def function(**subjects: Any) -> Results:
-            running = stages(**subjects)
-            try:
-                while True:
-                    next(running)
-            except StopIteration as stop:
-                results: Results = stop.value
-                return results
-
-        function.__doc__, function.__module__, function.__name__ = explain.__doc__, explain.__module__, explain.__name__
         spec = method(
             id, title=title, question=question, subjects=("model", "prompt"), modalities=("text",),
             returns=(TokenMap, Curves, Scorecard, *returns), params=params, example_params=example_params, interactive=True, cite=cite,
             cost=cost, version=f"{version}.{TEXT_EVIDENCE_VERSION}",
-        )(function)  # fmt: skip
+        )(through(stages, explain))  # fmt: skip
         return replace(spec, stages=stages, passes=passes)
 
     return declare
