@@ -3,6 +3,7 @@ import "@fontsource-variable/jetbrains-mono";
 import "./lib/styles/tokens.css";
 import "./lib/styles/base.css";
 import "./lib/styles/controls.css";
+import "./lib/styles/panes.css";
 import { mount } from "svelte";
 import App from "./App.svelte";
 import { presence } from "./lib/state/presence.svelte";
