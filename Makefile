@@ -34,7 +34,7 @@ format: $(STAMP)/dev $(STAMP)/frontend
 	cd frontend && npm run --silent format
 
 bench: $(STAMP)/dev  ## side by side with references; writes bench/results/
-	for name in dissection interaction cluster; do $(BIN)/python bench/$$name.py --json > bench/results/$$name.json || exit 1; done
+	for name in dissection interaction cluster text; do $(BIN)/python bench/$$name.py --json > bench/results/$$name.json || exit 1; done
 
 build: $(STAMP)/dev $(STATIC)  ## a wheel with the built frontend inside
 	$(BIN)/python -m build --wheel --no-isolation

@@ -50,6 +50,18 @@ def test_a_longer_text_in_the_batch_changes_nothing(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", micro.TEXT_FAMILIES)
+def test_every_layer_is_the_same_where_no_answer_is_computed(family: str) -> None:
+    model = micro.load_text(family)
+    layers = list(model.layers.values())
+    inputs, found, _ = recorded(model, [TEXT, "a = b"])
+    with torch.inference_mode(), model.record(layers) as outputs:
+        model.through(inputs)
+    assert set(outputs) == set(found)
+    for layer in layers:
+        assert torch.equal(layer.canonical(outputs[layer.name]), found[layer.name])
+
+
+@pytest.mark.parametrize("family", micro.TEXT_FAMILIES)
 def test_ablating_nothing_changes_nothing_and_ablating_a_unit_is_seen(family: str) -> None:
     model = micro.load_text(family)
     inputs = model.inputs([TEXT])

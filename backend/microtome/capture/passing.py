@@ -57,7 +57,7 @@ def pass_by(
         views[name] = rooms[name][: texts * units * wide].reshape(texts, units, 1, wide)
         torch.from_numpy(views[name]).copy_(tensor[..., :wide])
 
-    def observe(first: int, inputs: torch.Tensor, _: torch.Tensor) -> None:
+    def observe(first: int, inputs: torch.Tensor, _: torch.Tensor | None) -> None:
         nonlocal total
         used = reading.lengths(inputs)
         assert used is not None
@@ -68,7 +68,7 @@ def pass_by(
             found[name].look.update(first, maps, peaks, sites, do, used)
             found[name].leaders.update(first, maps, peaks, sites)
 
-    forward_pass(model, read_ahead(read, examples, BATCH), examples, run, observe, layers, take)
+    forward_pass(model, read_ahead(read, examples, BATCH), examples, run, observe, layers, take, answers=False)
     return found, total
 
 

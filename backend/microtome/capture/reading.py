@@ -30,7 +30,7 @@ class Reading(Protocol):
 
     Attributes:
         size: height and width at which masks are compared.
-        outputs: numbers that are kept of each example's answer.
+        outputs: numbers of each example's answer that are kept; 0 where the answer need not be computed.
     """
 
     size: tuple[int, int]
@@ -42,10 +42,6 @@ class Reading(Protocol):
 
     def lengths(self, inputs: torch.Tensor) -> npt.NDArray[np.int32] | None:
         """Sites of each input that are used, from the first one on; None where all are."""
-        ...
-
-    def answer(self, logits: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        """float32 [B, outputs]: what is kept of the model's answer."""
         ...
 
 
@@ -70,9 +66,6 @@ class ImageReading:
 
     def lengths(self, inputs: torch.Tensor) -> None:
         return None
-
-    def answer(self, logits: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        return logits.float()
 
 
 class TextReading:
@@ -105,9 +98,6 @@ class TextReading:
     def lengths(self, inputs: torch.Tensor) -> npt.NDArray[np.int32]:
         used = (inputs != PAD).sum(1) - self._model.special - self._behind
         return used.clamp(min=0).numpy().astype(np.int32)
-
-    def answer(self, logits: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
-        return logits.float() if self.outputs else logits.new_zeros(len(inputs), 0, dtype=torch.float32)
 
 
 def token_labels(characters: Labels, text: str, tokens: Tokens, concepts: int) -> Labels:

@@ -15,8 +15,8 @@ from microtome.models.model import Model
 
 BATCH = 16
 _AHEAD = 4
-#: Called after every batch: first index, its inputs, and the model's answer to them.
-Observer = Callable[[int, torch.Tensor, torch.Tensor], None]
+#: Called after every batch: first index, its inputs, and the model's answer to them where answers are wanted.
+Observer = Callable[[int, torch.Tensor, torch.Tensor | None], None]
 #: Called while a batch runs: first index, layer name, and its output [B, units, h, w], which may change afterwards.
 Taker = Callable[[int, str, torch.Tensor], None]
 
@@ -68,8 +68,12 @@ def forward_pass(
     observe: Observer,
     layers: Sequence[Layer] = (),
     take: Taker | None = None,
+    *,
+    answers: bool = True,
 ) -> None:
     """Run ``model`` over prepared batches, once; ``take`` is given the outputs of ``layers`` as they arise.
+
+    Without ``answers`` the model stops behind its last layer: the map of a language model to its vocabulary is not computed.
 
     Out of memory halves the batch and tries again, down to one example; it never ends another run. What ``take`` was given of a
     batch that failed, it is given again.
@@ -84,7 +88,7 @@ def forward_pass(
         while len(rest):
             part = rest[:limit]
             try:
-                logits = _forward(model, part, at, layers, take)
+                logits = _forward(model, part, at, layers, take, answers)
             except Exception as error:
                 if not is_out_of_memory(error) or len(part) == 1:
                     raise
@@ -93,11 +97,14 @@ def forward_pass(
                     torch.cuda.empty_cache()
                 continue
             observe(at, part, logits)
+            del logits  # of a language model the largest array of all; the next ones take its place
             rest, at = rest[len(part) :], at + len(part)
         run.progress(min(at, total), total, {"image": "images", "text": "texts"}[model.modality])
 
 
-def _forward(model: Model, batch: torch.Tensor, start: int, layers: Sequence[Layer], take: Taker | None) -> torch.Tensor:
+def _forward(
+    model: Model, batch: torch.Tensor, start: int, layers: Sequence[Layer], take: Taker | None, answers: bool
+) -> torch.Tensor | None:  # fmt: skip
     def tap(layer: Layer, output: torch.Tensor) -> None:
         assert take is not None
         take(start, layer.name, layer.canonical(output))
@@ -105,4 +112,5 @@ def _forward(model: Model, batch: torch.Tensor, start: int, layers: Sequence[Lay
     with torch.inference_mode(), model.tapped(layers, tap):
         if model.device.type == "cuda":
             batch = batch.pin_memory()
-        return model.forward(batch.to(model.device, non_blocking=True))
+        batch = batch.to(model.device, non_blocking=True)
+        return model.forward(batch) if answers else model.through(batch)

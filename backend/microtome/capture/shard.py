@@ -129,9 +129,10 @@ class Shard:
                     target[..., :width].copy_(tensor[:, piece.start : piece.stop, :, :width])
                     target[..., width:] = 0.0
 
-        def observe(first: int, inputs: torch.Tensor, outputs: torch.Tensor) -> None:
-            last = first + len(outputs)
-            logits[first:last] = reading.answer(outputs, inputs).cpu().numpy()
+        def observe(first: int, inputs: torch.Tensor, outputs: torch.Tensor | None) -> None:
+            last = first + len(inputs)
+            if outputs is not None:
+                logits[first:last] = outputs.float().cpu().numpy()
             used = reading.lengths(inputs)
             if lengths is not None and used is not None:
                 lengths[first:last] = used
@@ -139,7 +140,7 @@ class Shard:
                 places = room.peaks[:, first:last], room.sites[:, first:last]
                 room.look.update(self.start + first, room.maps[first:last], *places, self._do, used)
 
-        forward_pass(model, read_ahead(read, count, BATCH), count, run, observe, layers, take)
+        forward_pass(model, read_ahead(read, count, BATCH), count, run, observe, layers, take, answers=reading.outputs > 0)
         self._kept |= kept
         self._logits, self._lengths = logits, lengths
         self._store = store or self._store

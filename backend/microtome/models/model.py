@@ -55,6 +55,10 @@ class Model(ABC):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits of prepared inputs [B, ...]. Gradients flow if the caller enables them."""
 
+    def through(self, inputs: torch.Tensor) -> None:
+        """Run all layers, where nothing is asked about the answer."""
+        self.forward(inputs)
+
     @abstractmethod
     def sample(self, batch: int) -> torch.Tensor:
         """Inputs of the usual size, to measure speed with."""

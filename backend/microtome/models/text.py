@@ -78,13 +78,13 @@ class TextModel(Model):
         """Ids of several texts as one tensor."""
         return nn.utils.rnn.pad_sequence(list(ids), batch_first=True, padding_value=PAD)
 
-    def output(self, inputs: torch.Tensor, **more: Any) -> Any:
-        """Whatever the network returns for inputs [B, T]."""
+    def output(self, inputs: torch.Tensor, network: nn.Module | None = None, **more: Any) -> Any:
+        """Whatever the network, or a part of it that takes the same, returns for inputs [B, T]."""
         self.forward_passes += inputs.shape[0]
         there = inputs != PAD
         if self.task == "causal":
             more = {"use_cache": False, **more}
-        return self.network(input_ids=inputs.clamp(min=0), attention_mask=there.long(), **more)
+        return (network or self.network)(input_ids=inputs.clamp(min=0), attention_mask=there.long(), **more)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits [B, T, vocabulary] of a language model, [B, classes] of a classifier, hidden states [B, T, D] of an encoder."""
@@ -93,6 +93,10 @@ class TextModel(Model):
         answer = logits if isinstance(logits, torch.Tensor) else first_tensor(found)
         assert answer is not None
         return answer
+
+    def through(self, inputs: torch.Tensor) -> None:
+        """Run all layers; the map to the vocabulary, often the largest of all, stays out."""
+        self.output(inputs, getattr(self.network, "base_model", None))
 
     def sample(self, batch: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(0)

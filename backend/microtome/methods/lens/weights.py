@@ -87,6 +87,7 @@ class Attention:
     Attributes:
         norm: what stands before them; None if nothing does.
         plain: queries meet keys as they come from these maps, up to a rotation by the distance between them.
+        path: module of the first of these maps, whose input is what the heads read.
     """
 
     queries: Tensor = field(repr=False)
@@ -94,6 +95,7 @@ class Attention:
     values: Tensor = field(repr=False)
     norm: Norm | None
     plain: bool
+    path: str
 
     def folded(self, maps: Tensor) -> Tensor:
         """float32 [heads, width, each]: one of the maps, as it reads the stream before the norm, at its scale 1."""
@@ -124,7 +126,7 @@ def attention_of(model: TextModel, block: Block, calls: Sequence[Seen] | None = 
                 parts = layout(reading.names, reading.maps, model.heads, each)
                 assert parts is not None
                 queries, keys, values = (part.transpose(0, 1).contiguous() for part in parts)
-                return Attention(queries, keys, values, reading.norm, plain)
+                return Attention(queries, keys, values, reading.norm, plain, reading.path)
     raise refused(model, f"has queries, keys and values in {block.path} in no layout that is known")
 
 
