@@ -113,4 +113,7 @@ def _forward(
         if model.device.type == "cuda":
             batch = batch.pin_memory()
         batch = batch.to(model.device, non_blocking=True)
-        return model.forward(batch) if answers else model.through(batch)
+        if answers:
+            return model.forward(batch)
+        model.through(batch)
+        return None

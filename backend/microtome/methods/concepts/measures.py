@@ -19,17 +19,30 @@ def average_precision(has: Flags, values: npt.NDArray) -> Floats:
 
     Rows of equal value are taken in together, so that their order says nothing. A ranking by lot has the share of ``has``.
     """
+    return average_precisions(has[None], values)[0]
+
+
+def average_precisions(has: Flags, values: npt.NDArray) -> Floats:
+    """Of several concepts, float64 [concepts, units] of ``has`` [concepts, n]; NaN of one that nothing has. Rows are put in order once."""
     order = np.argsort(-values, axis=0, kind="stable")
-    ranked = np.take_along_axis(values, order, axis=0)
-    good = has[order]
-    last = np.ones(ranked.shape, bool)
-    last[:-1] = ranked[:-1] != ranked[1:]
-    count = len(has)
-    # Of each row the end of its ties: the first end at or after it.
+    ends = np.empty(values.shape, np.int64)
+    np.put_along_axis(ends, order, _ends(np.take_along_axis(values, order, axis=0)), axis=0)
+    found = np.full((len(has), values.shape[1]), np.nan)
+    for concept, mask in enumerate(has):
+        if mask.any():
+            # Of each row with the concept: how many rows, and how many with the concept, are taken in once it is.
+            taken = np.sort(ends[mask], axis=0)
+            found[concept] = ((_ends(taken) + 1) / (taken + 1)).mean(0)
+    return found
+
+
+def _ends(ordered: npt.NDArray) -> npt.NDArray[np.int64]:
+    """Place of the last of those that equal each entry, along the first axis, along which equal ones stand together."""
+    count = len(ordered)
+    last = np.ones(ordered.shape, bool)
+    last[:-1] = ordered[:-1] != ordered[1:]
     ends = np.where(last, np.arange(count)[:, None], count)
-    ends = np.minimum.accumulate(ends[::-1], axis=0)[::-1]
-    precision = np.take_along_axis(good.cumsum(axis=0), ends, axis=0) / (ends + 1)
-    return np.asarray((precision * good).sum(axis=0) / max(int(has.sum()), 1), np.float64)
+    return np.minimum.accumulate(ends[::-1], axis=0)[::-1]
 
 
 def f1(has: Flags, said: Flags) -> float:

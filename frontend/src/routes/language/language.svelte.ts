@@ -53,16 +53,22 @@ export class Prompt {
     return Math.min(last, view.state.language.position ?? last);
   }
 }
-/** A question about the prompt at hand; null while there is none. */
+/** A question about the prompt at hand, or of the model alone; null while there is no prompt for one that needs it. */
 export function ask(
   method: string,
   params: Record<string, unknown> = {},
   subjects: Partial<RunRequest["subjects"]> = {},
+  prompt = true,
 ): RunRequest | null {
   const { model, language } = view.state;
-  if (!model || !language.prompt || !data.reads) return null;
-  return { method, subjects: { model, prompt: language.prompt, ...subjects }, params, priority: "interactive" };
+  if (!model || !data.reads || (prompt && !language.prompt)) return null;
+  const read = prompt ? { prompt: language.prompt ?? undefined } : {};
+  return { method, subjects: { model, ...read, ...subjects }, params, priority: prompt ? "interactive" : "batch" };
 }
+/** A question that another screen wants put in Language, with its parameters. */
+export const wanted = $state<{ question: { method: string; params: Record<string, unknown> } | null }>({
+  question: null,
+});
 export const named = (set: ResultSet | null, name: string): Result | null =>
   set?.results.find((r) => r.name === name) ?? null;
 export const array = (result: Result | null, name: string): Promise<Float32Array> | null => {
@@ -81,15 +87,34 @@ export const scaleOf = (): Resource<number> =>
     (k, s) => api.snippets(k.at, k.unit, { count: 1, context: 0, band: "top" }, s).then((r) => r.most),
     { keep: false },
   );
-/** Questions that can be put to a prompt, beside those with a pane of their own. */
-export const questions = (methods: Method[]): Method[] =>
-  methods
-    .filter(
-      (m) =>
-        m.modalities.includes("text") &&
-        m.subject.includes("prompt") &&
-        m.folder !== "text_attribution" &&
-        !OWN.has(m.id),
-    )
+/** Methods with a pane or a screen of their own. */
+const OWN = new Set([
+  "token-activations",
+  "prompt-units",
+  "logit-lens",
+  "generate",
+  "dissection",
+  "unit-map",
+  "exemplars",
+  "activation-statistics",
+]);
+const FINDING = ["pattern-units", "promoting-units"];
+export type Group = { title: string; methods: Method[] };
+/** Everything else that can be asked of a model that reads, by what it is about. */
+export function questions(methods: Method[]): Group[] {
+  const all = methods
+    .filter((m) => m.modalities.includes("text") && m.folder !== "text_attribution" && !OWN.has(m.id))
+    .filter((m) => m.subject.every((s) => ["model", "prompt", "units", "probe"].includes(s)))
     .sort((a, b) => a.title.localeCompare(b.title));
-const OWN = new Set(["token-activations", "prompt-units", "logit-lens", "generate"]);
+  const about = (m: Method): string =>
+    FINDING.includes(m.id)
+      ? "Find units"
+      : m.subject.includes("prompt")
+        ? "About this prompt"
+        : m.subject.includes("units")
+          ? "About the selected unit"
+          : "About the whole model";
+  return ["About this prompt", "Find units", "About the selected unit", "About the whole model"]
+    .map((title) => ({ title, methods: all.filter((m) => about(m) === title) }))
+    .filter((g) => g.methods.length);
+}
