@@ -31,7 +31,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for concept in (c for c in CONCEPTS if c.name in NAMES):
-        asked = method.parse({"concept": f"{concept.category}:{concept.name}", "most": 16, "draws": 40, "ablated_texts": 16})
+        asked = method.parse({"concept": f"{concept.category}:{concept.name}", "most": 16, "draws": 20, "ablated_texts": 8})
         found = method.function(model=model, probe=probe, layers=None, params=asked, run=SilentContext())
         best = found["summary"].scores[0]
         layer, unit = best.name.split("/")

@@ -20,7 +20,7 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 FAMILIES = ("resnet", "vit", "mobilenet", "convnext")
 CLASSES = ("disc", "square", "stripe")
 #: Families of models that read; the first predicts the next token, the second fills in masked ones, the third classifies.
-TEXT_FAMILIES = ("gpt2", "bert", "distilbert")
+TEXT_FAMILIES = ("gpt2", "bert", "distilbert", "mamba")
 TEXTS = (
     "def add(left, right):\n    return left + right\n",
     "for name in names:\n    print(name)\n",
@@ -153,10 +153,13 @@ def _text_network(family: str, vocabulary: int) -> Any:
     if family == "gpt2":
         c = t.GPT2Config(vocab_size=vocabulary, n_positions=48, n_embd=24, n_layer=3, n_head=3, bos_token_id=0, eos_token_id=0)
         return t.GPT2LMHeadModel(c)
+    if family == "mamba":
+        return t.MambaForCausalLM(t.MambaConfig(vocab_size=vocabulary, hidden_size=24, state_size=4, num_hidden_layers=3, time_step_rank=3))
     small: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": 48}
     if family == "bert":
         sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 3}
         return t.BertForMaskedLM(t.BertConfig(**sizes, **small))
+    assert family == "distilbert", f"there is no micro model of the family {family}"
     labels = {"id2label": {0: "code", 1: "prose"}, "label2id": {"code": 0, "prose": 1}}
     return t.DistilBertForSequenceClassification(t.DistilBertConfig(dim=24, hidden_dim=40, n_layers=3, n_heads=3, **small, **labels))
 
@@ -166,7 +169,7 @@ def text_folder(family: str, seed: int = 0) -> Path:
     """A saved random model that reads, with its tokenizer."""
     folder = ROOT / f"text-{family}-{seed}"
     if not folder.exists():
-        made = tokenizer("byte-level" if family == "gpt2" else "wordpiece")
+        made = tokenizer("byte-level" if family in ("gpt2", "mamba") else "wordpiece")
         torch.manual_seed(seed)
         _text_network(family, made.get_vocab_size()).save_pretrained(folder)
         made.save(str(folder / "tokenizer.json"))

@@ -98,7 +98,7 @@ def test_the_answer_is_the_models_own_and_limits_are_said() -> None:
     assert found.facts["states taken apart"] == 2
 
 
-@pytest.mark.parametrize("family", ["bert", "mamba"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "mamba"])
 def test_a_stream_that_is_no_sum_is_refused(family: str) -> None:
     with pytest.raises(InvalidInput):
         information_flow.function(model=micro.load_text(family), prompt=CLEAN, params=Params(), run=SilentContext())

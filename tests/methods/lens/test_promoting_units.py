@@ -56,4 +56,4 @@ def test_what_cannot_be_asked_is_said() -> None:
     with pytest.raises(InvalidInput, match="holds neurons"):
         ask("promoting-units", "gpt2", {"layers": ["h0.heads"]}, target="=")
     with pytest.raises(InvalidInput):
-        ask("promoting-units", "gpt2", {"model": micro.load_text("mamba")}, target="=")
+        ask("promoting-units", "gpt2", {"model": micro.load_text("distilbert")}, target="=")
