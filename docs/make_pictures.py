@@ -29,6 +29,7 @@ UNIT = "u=resnet.encoder.stages.3.layers.1/38"  # a car detector of the built-in
 READER = "m=pycode-gpt&p=pycode"
 READS = "u=transformer.h.3.neurons/23"  # a detector of dunder names of the built-in model
 PROMPT = "text=def%20__init__(self%2C%20name%2C%20size%3DNone)%3A%0A%20%20%20%20%20%20%20%20self.name%20%3D"
+LOOP = "text=import%20os%0Afor%20name%20in%20os.listdir%28path%29%3A%0A%20%20%20%20print%28"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
@@ -81,6 +82,19 @@ def language(page: Page) -> None:
     page.get_by_test_id("write").click()
     page.get_by_test_id("pane-steering").locator("p.text").nth(1).wait_for(timeout=120_000)
     page.wait_for_timeout(3000)
+
+
+def flow(page: Page) -> None:
+    """The graph of a forward pass, with a head pinned that copies a name."""
+    page.get_by_test_id("question").select_option("information-flow")
+    page.get_by_test_id("ask").click()
+    pane = page.get_by_test_id("pane-question")
+    head = pane.locator("[aria-label^='h4.heads/3']").first
+    head.wait_for(timeout=120_000)
+    pane.evaluate("pane => pane.scrollIntoView()")
+    head.click()
+    page.mouse.move(5, 500)
+    page.wait_for_timeout(1500)
 
 
 def words(page: Page) -> None:
@@ -223,6 +237,7 @@ def shoot(address: str, only: list[str]) -> None:
             ("explain-set", f"/explain?{SUBJECTS}&set=method-scoreboard", scoreboard, "light", (1600, 1000)),
             ("browse-text", f"/browse?{READER}&{READS}", browse, "light", (1600, 1000)),
             ("language", f"/language?{READER}&{READS}&{PROMPT}&do=add&by=8&temp=0.7", language, "light", (1600, 1000)),
+            ("language-flow", f"/language?{READER}&{LOOP}", flow, "light", (1600, 1000)),
             ("explain-text", f"/explain?{READER}&{PROMPT}", words, "light", (1600, 1000)),
             ("labels", "/labels", label, "light", (1600, 1000)),
             ("finding", finding, settle, "light", (1600, 1240)),

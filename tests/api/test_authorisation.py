@@ -262,6 +262,12 @@ def test_a_share_link_opens_what_it_shows_and_no_more(app: Any) -> None:
         guest.api("POST", "/annotations", json=NOTE, headers=link),
     ]
     assert [a.status_code for a in shut] == [401] * len(shut)
+    reading = ada.ok("POST", "/shares", json={"state": ABOUT | {"language": {"prompt": "import os"}}})["id"]
+    texts = [
+        guest.api("POST", "/models/tokens", json={"model": "fake", "text": text}, headers={"X-Share": reading})
+        for text in ("import os", "x")
+    ]
+    assert [a.status_code for a in texts] == [422, 401]  # the model takes images; another text is not the link's to read
     ada.api("DELETE", f"/shares/{share}")
     assert guest.api("GET", "/atlas", params=asked).status_code == 401
     assert guest.api("GET", f"/shares/{share}").status_code == 404

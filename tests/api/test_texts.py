@@ -192,3 +192,19 @@ def test_a_note_is_about_a_stretch_of_a_text(client: TestClient) -> None:
         answer = client.post("/api/v1/annotations", json=note | {"anchor": anchor})
         assert answer.status_code == 422, answer.text
         assert answer.json()["field"] == field
+
+
+def test_a_link_to_language_shows_the_answers_it_froze_and_reads_no_other_text(client: TestClient) -> None:
+    prompt = "def add(left, right):"
+    subjects = {"model": "reader", "prompt": prompt}
+    keys = []
+    for method, more in (("logit-lens", {}), ("token-activations", {"units": {"layer": LAYER, "indices": [1]}})):
+        run = client.post("/api/v1/runs", json={"method": method, "subjects": subjects | more, "params": {}}).json()
+        assert run["state"] == "done", run
+        keys += run["keys"]
+    other = client.post("/api/v1/runs", json={"method": "logit-lens", "subjects": subjects | {"prompt": "import os"}, "params": {}}).json()
+    state = {"screen": "language", "model": "reader", "probe": "pycode", "language": {"prompt": prompt}}
+    share = client.post("/api/v1/shares", json={"state": state}).json()["id"]
+    frozen = get(client, f"/shares/{share}")["frozen"]["keys"]
+    assert set(keys) <= set(frozen)
+    assert not set(other["keys"]) & set(frozen)

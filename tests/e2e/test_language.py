@@ -124,3 +124,63 @@ def test_both_kinds_of_model_stand_side_by_side(reader: str, open_page: Callable
     expect(page.locator("[data-model='tinyplaces-resnet']")).to_contain_text("classes")
     expect(page.locator("[data-model='pycode-gpt']")).to_contain_text("language model")
     expect(page.locator("[data-probe='pycode']")).to_contain_text("40 texts")
+
+
+def test_the_flow_of_a_forward_pass_is_a_graph_that_answers_to_mouse_and_keys(reader: str, open_page: Callable[..., Page]) -> None:
+    page = open_page(f"/language?{reader}&text=import%20os%0Afor%20name%20in%20os.listdir%28path%29%3A%0A%20%20%20%20print%28")
+    pane = page.get_by_test_id("pane-question")
+    page.get_by_test_id("question").select_option("information-flow")
+    page.get_by_test_id("ask").click()
+    graph = pane.get_by_role("group", name="came about")
+    expect(graph).to_be_visible()
+    nodes = graph.get_by_role("button")
+    many = nodes.count()
+    assert many > 10
+    # A head that is pinned shows all that leads to it, its words, and opens as a unit.
+    head = graph.locator("[aria-label*='.heads/']").first
+    head.click()
+    expect(head).to_have_attribute("aria-pressed", "true")
+    pane.get_by_role("button", name="Select this unit").click()
+    assert ".heads" in page.url
+    # Arrow keys go from node to node; Escape lets go.
+    head.focus()
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") != head.get_attribute("aria-label")
+    page.keyboard.press("Escape")
+    expect(head).to_have_attribute("aria-pressed", "false")
+    # A higher threshold leaves fewer nodes.
+    pane.get_by_role("slider", name="Threshold of edges").focus()
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowRight")
+    assert nodes.count() < many
+
+
+def test_units_are_found_by_a_pattern_and_by_what_they_promote(reader: str, open_page: Callable[..., Page]) -> None:
+    page = open_page(f"/browse?{reader}")
+    expect(page.get_by_test_id("unit-row").first).to_be_visible()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("def [a-z]")
+    page.get_by_role("option", name="Units that respond to the pattern").click()
+    pane = page.get_by_test_id("pane-question")
+    expect(pane.get_by_role("heading", name="Units for /def [a-z]/")).to_be_visible(timeout=60_000)
+    # The units of a table open beside it.
+    pane.get_by_role("button", name="Look at unit").first.click()
+    expect(page.get_by_test_id("pane-inspector").get_by_test_id("contexts")).to_be_visible()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("self")
+    page.get_by_role("option", name="Units that promote").click()
+    expect(pane.get_by_role("heading", name="Neurons that promote 'self'").first).to_be_visible(timeout=60_000)
+
+
+def test_a_link_to_language_shows_what_was_answered(reader: str, open_page: Callable[..., Page], server: Any) -> None:
+    prompt = "for name in names:"
+    page = open_page(f"/language?{reader}&text=for%20name%20in%20names%3A")
+    expect(page.get_by_test_id("pane-lens").get_by_role("rowheader")).to_have_count(7)
+    page.get_by_test_id("share-button").click()
+    link = page.get_by_test_id("share-link").input_value()
+    runs = []
+    page.on("request", lambda r: runs.append(r.url) if r.method in ("POST", "PUT") and r.url.endswith("/runs") else None)
+    page.goto(link)
+    expect(page.get_by_test_id("pane-lens").get_by_role("rowheader")).to_have_count(7)
+    expect(page.get_by_test_id("prompt")).to_have_value(prompt)
+    assert not runs

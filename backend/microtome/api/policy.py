@@ -42,7 +42,7 @@ RULES: dict[str, str] = {
     "list_members": "viewer", "change_role": "admin", "remove_member": "viewer", "reset_member": "admin", "delete_account": "admin",
     "list_workspaces": SIGNED, "make_workspace": "admin", "rename_workspace": "admin", "audit_log": "admin",
     # models and probe sets
-    "list_models": "viewer", "get_model": LINK, "add_model": "editor", "prompt_tokens": "viewer", "remove_model": "editor",
+    "list_models": "viewer", "get_model": LINK, "add_model": "editor", "prompt_tokens": LINK, "remove_model": "editor",
     "list_probes": "viewer", "get_probe": LINK, "add_probe": "editor", "remove_probe": "editor",
     "list_examples": LINK, "get_example": LINK, "example_image": LINK, "example_masks": LINK, "example_tokens": LINK,
     "upload": "annotator", "upload_image": LINK, "import_results": "editor",
@@ -205,12 +205,17 @@ def _shown(desk: Desk, request: Request, name: str, link: str, body: bytes) -> b
         return (share.state.get("explain") or {}).get("example") == f"upload:{path['sha256']}"
     if name in OF_KEYS or name == "blob":
         return _pinned(desk, t.share_result, t.share_result.c.share_id == link, path)
-    if name in ("query", "aggregate", "export_units"):
+    if name in ("query", "aggregate", "export_units", "prompt_tokens"):
         try:
-            asked_in_body = orjson.loads(body)
+            wanted = orjson.loads(body)
         except orjson.JSONDecodeError:
             return False
-        return isinstance(asked_in_body, dict) and asked_in_body.get("share") == link
+        if not isinstance(wanted, dict):
+            return False
+        if name == "prompt_tokens":
+            own = {"model": share.state.get("model"), "text": (share.state.get("language") or {}).get("prompt")}
+            return wanted == own
+        return wanted.get("share") == link
     return asked.get("share") == link  # the atlas and all about units: answered from what the share froze, or not at all
 
 

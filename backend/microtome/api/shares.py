@@ -20,6 +20,9 @@ from microtome.core.viewstate import ExplainState, ViewState
 from microtome.store import tables as t
 from microtome.store.results import IMPORTED
 
+#: Answers to one prompt that a view pins at most.
+_READINGS = 200
+
 
 def freeze(
     desk: Desk, me: PersonRow, state: ViewState, token: str | None, visibility: str = "link", title: str | None = None
@@ -59,6 +62,8 @@ def freeze_row(
             keys.append(brush.key)
     if state.model is not None and (state.explain.example is not None or state.explain.benchmark is not None):
         keys += _explanations(desk, state)
+    if state.model is not None and state.language.prompt is not None:
+        keys += _readings(desk, state.model, state.language.prompt)
     keys = list(dict.fromkeys(keys))
     for row in _heads(desk, keys):
         if row.version != IMPORTED:  # computed elsewhere: no method here could have changed since
@@ -105,6 +110,23 @@ def _explanations(desk: Desk, state: ViewState) -> list[str]:
             continue
         keys[row.key] = None
     return [key for key in keys if key in desk.engine.results.stored(keys)]
+
+
+def _readings(desk: Desk, model: str, prompt: str) -> list[str]:
+    """Keys of the stored answers to a prompt, as Language and Explain show them: the newest of every question that was put."""
+    query = (
+        select(t.run, t.run_part.c.key)
+        .join(t.run_part, t.run_part.c.run_id == t.run.c.id)
+        .where(and_(t.run.c.model == model, t.run.c.state == "done"))
+        .order_by(t.run.c.seq.desc())
+        .limit(2000)
+    )
+    hash = desk.engine.sources.get("model", model, "state.model").hash
+    with desk.store.read() as connection:
+        rows = [row for row in connection.execute(query).all() if row.subjects.get("prompt") == prompt]
+    keys = list(dict.fromkeys(row.key for row in rows if row.plan.get("hashes", {}).get("model") == hash))
+    stored = desk.engine.results.stored(keys)
+    return [key for key in keys if key in stored][:_READINGS]
 
 
 def _explained(explain: ExplainState) -> list[Any]:

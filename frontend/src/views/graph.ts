@@ -61,7 +61,7 @@ export function layout(nodes: Node[], shown: Set<number>, rows: number, columns:
     if (isState(n)) states[n.row] = true;
     const cell = [...(cells.get(key) ?? []), i];
     cells.set(key, cell);
-    need[c] = Math.max(need[c], cell.length * PART + 12);
+    need[c] = Math.max(need[c], (cell.length + 1) * PART + 6);
   }
   const total = need.reduce((a, b) => a + b, 0),
     spare = Math.max(1, (least - 2 * LEFT) / total);
@@ -81,8 +81,12 @@ export function layout(nodes: Node[], shown: Set<number>, rows: number, columns:
   for (const [key, cell] of cells) {
     const [row, column] = key.split("/").map(Number);
     const [middle, width] = middles[column];
+    // Parts leave the middle to the edge between the states above and below them.
+    const beside = columns > 0 && !isState(nodes[cell[0]]),
+      slots = cell.length + (beside ? 1 : 0);
     cell.forEach((i, k) => {
-      at[i] = [middle + width * ((k + 0.5) / cell.length - 0.5), baseline[row]];
+      const slot = beside && k >= slots >> 1 ? k + 1 : k;
+      at[i] = [middle + width * ((slot + 0.5) / slots - 0.5), baseline[row]];
     });
   }
   return {

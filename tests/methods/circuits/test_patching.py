@@ -83,6 +83,18 @@ def test_the_whole_residual_stream_gives_the_clean_run_and_equal_places_give_not
     assert values[-1, -2] == pytest.approx(1, abs=1e-4)
 
 
+def test_the_residual_stream_patched_at_all_tokens_is_the_clean_run_to_the_last_bit() -> None:
+    model = strong()
+    clean, corrupted = (model.inputs([text]) for text in (CLEAN, CORRUPTED))
+    layers = [x for x in model.layers.values() if x.kind in ("embeddings", "residual")]
+    with torch.no_grad(), model.record(layers) as outputs:
+        expected = model.forward(clean)
+    values = dict(outputs)
+    for layer in layers:
+        with torch.no_grad(), model.changed(layer, lambda _, name=layer.name: values[name].clone()):
+            assert torch.equal(model.forward(corrupted), expected)
+
+
 def test_attribution_is_the_first_order_term() -> None:
     """Products with the gradient against central differences of step 1e-2, in float32; tolerance 1 %, or 0.01."""
     model = strong()

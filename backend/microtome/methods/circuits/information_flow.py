@@ -187,12 +187,12 @@ class _Ways:
             kind, number, unit, at = key
             logits, value = seen.get(key, (None, None))
             tops = [] if logits is None else [show(model, int(i)) for i in logits.topk(min(words, len(logits))).indices]
-            name, row, path = f"{names[at]} ({at})", 2 * number + 1, ""
+            name, row, path = f"'{names[at]}' ({at})", 2 * number + 1, ""
             if kind == "state":
                 row = 2 * number
                 name = f"{labels[number - 1] if number else 'embeddings'} at {name}"
             elif kind == "answer":
-                row, name = 2 * len(blocks) + 1, f"answer behind {names[place]} ({place})"
+                row, name = 2 * len(blocks) + 1, f"answer behind '{names[place]}' ({place})"
             elif kind == "rest":
                 name = f"rest of {labels[number]} at {name}"
             else:
@@ -230,6 +230,6 @@ class _Ways:
     def strongest(self, names: list[str], count: int = 30) -> list[Scorecard.Score]:
         ordered = sorted(self.ways.items(), key=lambda item: (-abs(item[1]), item[0]))[:count]
         return [
-            Scorecard.Score(name=f"{self._layer(kind, number).label}/{unit} at {names[at]} ({at})", value=way, group=f"{kind}s")
+            Scorecard.Score(name=f"{self._layer(kind, number).label}/{unit} at '{names[at]}' ({at})", value=way, group=f"{kind}s")
             for (kind, number, unit, at), way in ordered
         ]

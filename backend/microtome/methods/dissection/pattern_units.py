@@ -109,14 +109,14 @@ def pattern_units(  # type: ignore[no-untyped-def]
             best += [(float(ap[u]), f"{layer.label} / {u}", layer.label) for u in order[: params.count].tolist()]
     chance = float(found.prevalence[0])
     best.sort(key=lambda row: -row[0])
-    return tables | {
+    return {
         "best": Scorecard(
             title=f"Units for /{params.pattern}/",
             note="Chance: prevalence of the pattern among tokens, the average precision of a ranking by lot.",
             scores=[Scorecard.Score(name=name, value=value, unit="AP", chance=chance, group="") for value, name, _ in best[: params.count]],
             facts={"pattern": params.pattern, "tokens": areas.positions, "tokens that match": int(areas.areas[0]), "texts": examples},
         )
-    }  # fmt: skip
+    } | tables  # fmt: skip
 
 
 def _marks(model: TextModel, probe: TextSet, examples: int, width: int, pattern: str, run: RunContext) -> npt.NDArray[np.uint16]:

@@ -98,7 +98,7 @@ def promoting_units(*, model: Model, layers: list[str] | None = None, params: Pa
         best += [(float(stands[u]), f"{layer.label} / {u}") for u in order.tolist()]
         run.progress(number + 1, len(chosen), "layers")
     best.sort(key=lambda row: -sign * row[0])
-    return tables | {
+    return {
         "best": Scorecard(
             title=f"Neurons that {params.side[:-1]} {name}", note="Chance: 0, with standard deviation 1 over tokens.",
             scores=[
@@ -107,7 +107,7 @@ def promoting_units(*, model: Model, layers: list[str] | None = None, params: Pa
             ],
             facts={"token": show(reader, token), "neurons": sum(x.units for x in chosen), "vocabulary": len(readout.unembedding)},
         )
-    }  # fmt: skip
+    } | tables  # fmt: skip
 
 
 def _layers(model: TextModel, names: list[str] | None) -> list[Layer]:

@@ -31,6 +31,7 @@ export function answers(set: ResultSet, r: RunRequest): boolean {
     same(set.subjects.probe, r.subjects.probe) &&
     same(set.subjects.targets, r.subjects.targets) &&
     same(set.subjects.prompt, r.subjects.prompt) &&
+    same(set.subjects.units, r.subjects.units) &&
     Object.entries(r.params ?? {}).every(([k, v]) => same(set.params[k], v))
   );
 }
