@@ -65,6 +65,7 @@ def implicit_attention(
         InvalidInput: a model without such layers, or whose layers do more (``model``); layers that are none of them (``layers``).
     """
     reader = text_model(model)
+    run.check()
     tokens = prompt_tokens(reader, prompt)
     mixers = _chosen(reader, layers)
     seen = _watched(reader, [path for path, _ in mixers], inputs_of(reader, [tokens]))
