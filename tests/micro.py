@@ -20,7 +20,7 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 FAMILIES = ("resnet", "vit", "mobilenet", "convnext")
 CLASSES = ("disc", "square", "stripe")
 #: Families of models that read; the first predicts the next token, the second fills in masked ones, the third classifies.
-TEXT_FAMILIES = ("gpt2", "bert", "distilbert", "mamba")
+TEXT_FAMILIES = ("gpt2", "bert", "distilbert", "mamba", "encoder")
 TEXTS = (
     "def add(left, right):\n    return left + right\n",
     "for name in names:\n    print(name)\n",
@@ -156,9 +156,9 @@ def _text_network(family: str, vocabulary: int) -> Any:
     if family == "mamba":
         return t.MambaForCausalLM(t.MambaConfig(vocab_size=vocabulary, hidden_size=24, state_size=4, num_hidden_layers=3, time_step_rank=3))
     small: dict[str, Any] = {"vocab_size": vocabulary, "max_position_embeddings": 48}
-    if family == "bert":
+    if family in ("bert", "encoder"):
         sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 3}
-        return t.BertForMaskedLM(t.BertConfig(**sizes, **small))
+        return (t.BertForMaskedLM if family == "bert" else t.BertModel)(t.BertConfig(**sizes, **small))
     assert family == "distilbert", f"there is no micro model of the family {family}"
     labels = {"id2label": {0: "code", 1: "prose"}, "label2id": {"code": 0, "prose": 1}}
     return t.DistilBertForSequenceClassification(t.DistilBertConfig(dim=24, hidden_dim=40, n_layers=3, n_heads=3, **small, **labels))
