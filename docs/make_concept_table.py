@@ -26,9 +26,8 @@ def main() -> None:
     keep_freed_memory()
     model, probe = load_model("builtin:pycode-gpt"), open_probe("builtin:pycode#test:400")
     method = get_method("concept-neurons")
-    print(
-        "| concept | best neuron | average precision | where chosen | prevalence | 16 off, on the concept | 16 random off | 16 off, elsewhere |"
-    )
+    heads = ("concept", "best neuron", "average precision", "where chosen", "prevalence", "16 off", "16 random off", "16 off, elsewhere")
+    print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|---|---|")
     for concept in (c for c in CONCEPTS if c.name in NAMES):
         asked = method.parse({"concept": f"{concept.category}:{concept.name}", "most": 16, "draws": 20, "ablated_texts": 8})

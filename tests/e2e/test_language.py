@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests import micro
 
 LAYER = "transformer.h.1.neurons"
 PROMPT = "def __init__(self, name):\n        self.name ="
@@ -184,3 +188,53 @@ def test_a_link_to_language_shows_what_was_answered(reader: str, open_page: Call
     expect(page.get_by_test_id("pane-lens").get_by_role("rowheader")).to_have_count(7)
     expect(page.get_by_test_id("prompt")).to_have_value(prompt)
     assert not runs
+
+
+PASTE = """(e, text) => {
+  const given = new DataTransfer();
+  given.setData("text/plain", text.repeat(1750000));
+  const event = new ClipboardEvent("paste", { clipboardData: given, bubbles: true, cancelable: true });
+  e.dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
+def test_ten_megabytes_of_text_are_refused_in_words_and_what_stands_there_stays(reader: str, open_page: Callable[..., Page]) -> None:
+    page = open_page(f"/language?{reader}&text=import%20os")
+    box = page.get_by_test_id("prompt")
+    expect(box).to_have_value("import os")
+    assert box.evaluate(PASTE, "a = 1\n") is True
+    message = page.get_by_test_id("prompt-too-long")
+    expect(message).to_contain_text("The text has 10,500,000 characters and was not taken")
+    expect(box).to_have_value("import os")
+    # Typed beyond the limit, nothing is cut off and nothing is asked.
+    box.fill("a = 1 " * 4000)
+    expect(message).to_contain_text("4,000 more than a prompt may have")
+    expect(page.get_by_test_id("token-strip")).to_have_count(0)
+    box.fill("import sys")
+    expect(message).to_have_count(0)
+    expect(page.get_by_test_id("token-strip").get_by_role("button").first).to_contain_text("import")
+
+
+def test_labels_and_concepts_are_found_by_meaning_with_an_encoder(
+    reader: str, open_page: Callable[..., Page], server: Any, sources: Path
+) -> None:  # fmt: skip
+    page = open_page(f"/browse?{reader}")
+    expect(page.get_by_test_id("unit-row").first).to_be_visible()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("names")
+    options = page.get_by_role("option")
+    expect(options.filter(has_text="Units that promote")).to_be_visible()
+    expect(options.filter(has_text="that mean")).to_have_count(0)  # no model here encodes texts
+    folder = shutil.copytree(micro.text_folder("encoder"), sources / "sentences")
+    server.add("models", f"path:{folder}", "sentences")
+    page.reload()
+    expect(page.get_by_test_id("unit-row").first).to_be_visible()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("comma")
+    options.filter(has_text="that mean").click()
+    expect(options.first).to_contain_text("comma", timeout=60_000)
+    expect(options.first).to_contain_text("likeness 1.00")
+    options.first.click()
+    expect(page.get_by_test_id("unit-row").first).to_contain_text("comma")
+    server.http.delete("/models/sentences").raise_for_status()

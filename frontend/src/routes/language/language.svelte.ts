@@ -10,6 +10,8 @@ import { view } from "~/lib/state/view.svelte";
 export function patch(change: Partial<LanguageState>, replace = true): void {
   view.set({ language: { ...view.state.language, ...change } }, replace);
 }
+/** Characters of a prompt, as the server has it. */
+const LONGEST = 20_000;
 /** Call during component initialisation. */
 export class Prompt {
   /** What stands in the editor. */
@@ -27,7 +29,10 @@ export class Prompt {
       });
     });
     this.tokens = resource(
-      () => (view.state.model && data.reads && this.draft ? { model: view.state.model, text: this.draft } : null),
+      () =>
+        view.state.model && data.reads && this.draft && !this.over
+          ? { model: view.state.model, text: this.draft }
+          : null,
       (k, s) => api.promptTokens(k.model, k.text, s),
       { wait: 120 },
     );
@@ -36,12 +41,25 @@ export class Prompt {
   type(text: string): void {
     this.draft = text;
     clearTimeout(this.timer);
+    this.refused = 0;
+    if (this.over) return;
     this.timer = setTimeout(() => patch({ prompt: text || null, position: null }), 600);
   }
   take(text: string): void {
     clearTimeout(this.timer);
     this.draft = text;
     patch({ prompt: text || null, position: null }, false);
+  }
+  /** Characters that are too many. Nothing is asked about such a text, and nothing of it is cut off unseen. */
+  get over(): number {
+    return Math.max(0, this.draft.length - LONGEST);
+  }
+  /** Characters of a text that was pasted or dropped and not taken: a browser stands still over megabytes in an editor. */
+  refused = $state(0);
+  /** True if a text that comes in one piece is taken. */
+  takes(text: string): boolean {
+    this.refused = text.length > LONGEST ? text.length : 0;
+    return !this.refused;
   }
   /** The answer on the screen is about what stands in the editor. */
   get settled(): boolean {
