@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from microtome.core.errors import InvalidInput
+from microtome.methods.text_attribution.rise import kept_tokens
 from tests.methods.text_attribution.asked import PROMPT, SHORT, ask, call_of, default_fill, game, token, values
 from tests.methods.text_attribution.test_gradients import close, own
 from tests.reference import text_attribution as reference
@@ -90,6 +91,19 @@ def test_lime_says_how_well_its_line_fits() -> None:
     with pytest.raises(InvalidInput) as caught:
         ask("text-lime", "gpt2", width=1e-3)
     assert caught.value.field == "params.width"
+
+
+def test_rise_by_hand_and_on_a_linear_network() -> None:
+    """Set after set of kept tokens; where tokens act alone, it is occlusion times the chance to be off, within 4 errors."""
+    call = call_of("gpt2")
+    value = game(call, default_fill(call))
+    present = kept_tokens(40, call.count, 0.7, 0)
+    said = np.array([value(frozenset(np.flatnonzero(row).tolist())) for row in present])
+    expected = [sum((f - said.mean()) * (m - 0.7) for f, m in zip(said, present[:, i], strict=True)) / 39 / 0.7 for i in range(call.count)]
+    close(values(ask("text-rise", "gpt2", masks=40)), expected)
+    found = ask("text-rise", "bag", masks=4000, target="1")
+    alone = values(ask("text-occlusion", "bag", target="1"))
+    assert np.abs(np.asarray(values(found)) - 0.3 * np.asarray(alone)).max() < 4 * found["map"].facts["largest standard error"]
 
 
 def test_a_text_that_is_taken_out_whole() -> None:
