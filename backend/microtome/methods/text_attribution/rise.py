@@ -8,7 +8,7 @@ from pydantic import Field
 
 from microtome.methods.contract import Cost
 from microtome.methods.text_attribution.call import Call, Flags, number, readings
-from microtome.methods.text_attribution.explain import Attribution, text_attribution
+from microtome.methods.text_attribution.explain import Attribution, MapFacts, text_attribution
 from microtome.methods.text_attribution.fills import fill_of
 from microtome.methods.text_attribution.occlusion import FillParams
 
@@ -55,5 +55,5 @@ def text_rise(call: Call, params: Params) -> Attribution:
     terms = (said - said.mean())[:, None] * (present - params.keep) / params.keep
     values = terms.sum(0) / (params.masks - 1)
     error = float((terms.std(0) / np.sqrt(params.masks - 1)).max())
-    facts = {"fill": fill.name, "masks": params.masks, "largest standard error": error}
+    facts: MapFacts = {"fill": fill.name, "masks": params.masks, "largest standard error": error}
     return Attribution(torch.from_numpy(values), None, facts, f"Standard error up to {error:.2g}; off: {fill.name}.")
