@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from microtome.core.context import SilentContext
 from microtome.core.errors import InvalidInput
 from microtome.methods.concepts.measures import average_precision
-from microtome.methods.recurrent.following import Ranking, by_token, correlations, places_of
+from microtome.methods.recurrent.following import by_token, correlations, places_of
 from microtome.methods.registry import get_method
 from tests import micro
 from tests.methods.recurrent.net import load
@@ -121,13 +119,6 @@ def test_places_of_characters() -> None:
     np.testing.assert_array_equal(found[:, 0], expected_line)
     np.testing.assert_array_equal(found[:, 1], expected_depth)
     np.testing.assert_array_equal(found[:, 2], np.arange(len(text) + 1))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3), st.integers(-100, 100)), min_size=1, max_size=40))
-def test_sorting_once_gives_the_same_average_precision(rows: list[tuple[bool, int, int]]) -> None:
-    has, values = np.array([r[0] for r in rows]), np.array([r[1:] for r in rows], np.float32)
-    np.testing.assert_allclose(Ranking(values).precision(has), average_precision(has, values), atol=1e-12)
 
 
 def test_correlation_of_what_never_varies_is_missing() -> None:

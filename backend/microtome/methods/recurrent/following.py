@@ -24,31 +24,6 @@ def places_of(text: str) -> Floats:
     return found
 
 
-class Ranking:
-    """Rows in order of every unit's value, so that many concepts share the sorting.
-
-    Precisions are those of :func:`microtome.methods.concepts.measures.average_precision`.
-    """
-
-    def __init__(self, values: npt.NDArray) -> None:
-        self._order = np.argsort(-values.T, axis=1, kind="stable")
-        ranked = np.take_along_axis(values.T, self._order, axis=1)
-        last = np.ones(ranked.shape, bool)
-        last[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
-        ends = np.where(last, np.arange(len(values)), len(values))
-        # Of each row the end of its ties: the first end at or after it.
-        self._ends = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
-
-    def precision(self, has: Flags) -> Floats:
-        """Average precision of every unit, float64 [units]."""
-        good = has[self._order]
-        reached = good.cumsum(axis=1, dtype=np.int32)
-        unit, place = np.nonzero(good)
-        end = self._ends[unit, place]
-        shares = (reached[unit, end] / (end + 1)).reshape(len(good), -1)
-        return np.asarray(shares.mean(axis=1) if shares.size else np.zeros(len(good)), np.float64)
-
-
 def by_token(ids: Ints, has: Flags, asked: Ints) -> Floats:
     """float64 [asked tokens, concepts]: how often each token had a concept where it was counted, ``(hits + p) / (times + 1)``.
 
