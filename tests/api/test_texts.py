@@ -169,6 +169,12 @@ def test_activations_of_a_prompt_and_the_units_it_drives(client: TestClient) -> 
     assert found["document"]["rows"] == [f"{LAYER}/3", f"{LAYER}/5"]
     assert "".join(found["document"]["tokens"]) == prompt
     subjects = {"model": "reader", "probe": "pycode", "prompt": prompt}
+    run = client.post("/api/v1/runs", json={"method": "prompt-units", "subjects": subjects, "params": {"layer": "h1.mlp"}}).json()
+    document = get(client, f"/results/{run['keys'][0]}")["results"][0]["document"]
+    assert document["facts"]["layers"] == 1
+    assert all(name.startswith(f"{LAYER}/") for name in document["names"])
+    failed = client.post("/api/v1/runs", json={"method": "prompt-units", "subjects": subjects, "params": {"layer": "h0.attention"}}).json()
+    assert "was not dissected" in failed["error"]["detail"]
     run = client.post("/api/v1/runs", json={"method": "prompt-units", "subjects": subjects, "params": {"count": 3}}).json()
     grid = get(client, f"/results/{run['keys'][0]}")["results"][0]
     assert grid["document"]["rows"] == found["document"]["tokens"]
@@ -208,3 +214,20 @@ def test_a_link_to_language_shows_the_answers_it_froze_and_reads_no_other_text(c
     frozen = get(client, f"/shares/{share}")["frozen"]["keys"]
     assert set(keys) <= set(frozen)
     assert not set(other["keys"]) & set(frozen)
+
+
+def test_a_finding_shows_contexts_of_a_unit_that_reads_on_screen_and_on_paper(client: TestClient) -> None:
+    state = {"screen": "browse", "model": "reader", "probe": "pycode"}
+    figure = {"state": state, "caption": "What it reads.", "panels": [{"kind": "exemplars", "layer": LAYER, "unit": 5}]}
+    made = client.post("/api/v1/findings", json={"title": "It reads", "claim": "Unit 5 reads something.", "figures": [figure]})
+    assert made.status_code == 201, made.text
+    finding = made.json()
+    share = finding["figures"][0]["share"]
+    shown = get(client, f"/units/reader/{LAYER}/5/snippets", probe="pycode", share=share, count=9, context=14, band="top")["items"]
+    strongest = shown[0]["tokens"][shown[0]["at"]]
+    svg = client.get(f"/api/v1/findings/{finding['id']}/figures/1", params={"format": "svg"}).text
+    assert "Top exemplars of h1.mlp / 5" in svg
+    # matplotlib writes what it draws as text into comments
+    drawn = [part.split("-->")[0].strip() for part in svg.split("<!--")[1:]]
+    assert strongest.strip() in [d.strip() for d in drawn]
+    assert len(drawn) > 20

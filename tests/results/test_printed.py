@@ -29,6 +29,7 @@ from microtome.results import (
 from microtome.results.kinds import Column
 from microtome.results.printed import Panel, printed
 from microtome.results.printed.images import exemplars
+from microtome.results.printed.texts import Context, contexts
 
 RNG = np.random.default_rng(0)
 MAP = np.outer(np.hanning(8), np.hanning(8)).astype(np.float32)
@@ -201,3 +202,19 @@ def test_figures_at_once_do_not_disturb_each_other() -> None:
     with ThreadPoolExecutor(6) as pool:
         assert set(pool.map(lambda _: printed([panel], "x", "svg"), range(24))) == {alone}
     assert dict(mpl.rcParams) == before
+
+
+def test_contexts_are_aligned_filled_and_underlined() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    sub = figure.subfigures()
+    rows = [Context(["def", " add", "(", "left"], [0.0, 2.0, 0.5, 0.0], 1), Context(["x", " = ", "y"], [0.1, 0.2, 1.5], 2)]
+    assert contexts(rows, 1.0, sub) == ""
+    ax = sub.axes[0]
+    assert [t.get_text() for t in ax.texts] == ["def", " add", "(", "left", "x", " = ", "y"]
+    strongest = [t.get_position()[0] + len(t.get_text()) / 2 for t in ax.texts if t.get_text() in (" add", "y")]
+    assert strongest == [0, 0]
+    assert len(ax.lines) == 2, "one token of each is above the threshold"
+    assert len(ax.patches) == 4, "values near zero are not filled"
+    assert printed([Panel("Contexts", contexts=rows, threshold=1.0)], "caption", "svg").startswith(b"<?xml")

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from microtome.core.context import RunContext
+from microtome.core.errors import InvalidInput
 from microtome.methods.contract import Cost, MethodParams, Results, method
 from microtome.methods.language import inputs_of, prompt_tokens, text_model
 from microtome.models.model import Model
@@ -18,6 +19,9 @@ from microtome.results import LensGrid, UnitTable
 
 class Params(MethodParams):
     count: int = Field(8, ge=1, le=50, description="Units named for each token.")
+    layer: str | None = Field(
+        None, max_length=220, description="Only units of this layer; of all dissected ones if empty.", json_schema_extra={"format": "layer"}
+    )
 
 
 @method(
@@ -43,12 +47,17 @@ def prompt_units(  # type: ignore[no-untyped-def]
     different units share no scale. A unit that never varied there is left out.
 
     Raises:
-        InvalidInput: the model does not read, or the prompt is empty or too long.
+        InvalidInput: the model does not read, the prompt is empty or too long, or the layer was not dissected (``params.layer``).
     """
     reader = text_model(model)
     tokens = prompt_tokens(reader, prompt)
     parts = results["dissection"]
     layers = [layer for layer in reader.layers.values() if layer.name in parts]
+    if params.layer is not None:
+        only = reader.layer(params.layer)
+        if only not in layers:
+            raise InvalidInput(f"{only.label} was not dissected, so nothing is known of what is usual for its units.", field="params.layer")
+        layers = [only]
     run.check()
     with torch.inference_mode(), reader.record(layers) as recorded:
         reader.forward(inputs_of(reader, [tokens]))

@@ -5,5 +5,6 @@ since matplotlib is large.
 """
 
 from microtome.results.printed.page import Panel, printed
+from microtome.results.printed.texts import Context
 
-__all__ = ["Panel", "printed"]
+__all__ = ["Context", "Panel", "printed"]

@@ -44,7 +44,7 @@ class Panel:
     Attributes:
         picture: the image that an ImageMap lies over.
         images: images of the probe set.
-        exemplars: their numbers, native maps (float32 [n, h, w]) and threshold.
+        exemplars: their numbers, native maps (float32 [n, h, w]) and threshold. contexts: those of a unit that reads, instead.
     """
 
     title: str
@@ -52,6 +52,7 @@ class Panel:
     picture: pictures.Picture | None = None
     images: pictures.Images = nothing
     exemplars: list[int] = field(default_factory=list)
+    contexts: list[texts.Context] = field(default_factory=list)
     maps: npt.NDArray[np.float32] | None = None
     threshold: float | None = None
 
@@ -75,6 +76,7 @@ def printed(panels: Sequence[Panel], caption: str, format: Format, *, author: st
         share = foot / (HEIGHT * rows + foot)
         figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))  # type: ignore[union-attr, call-arg]
         figure.text(0.02, 0.01, "\n".join(lines), va="bottom", fontsize=7, color=QUIET, linespacing=1.35)
+        _settle(figure)
         out = io.BytesIO()
         dateless: dict[str, Any] = {"svg": {"Date": None, "Creator": author}, "pdf": {"CreationDate": None, "Creator": author}, "png": {}}
         figure.savefig(out, format=format, dpi=200, metadata=dateless[format])
@@ -82,9 +84,24 @@ def printed(panels: Sequence[Panel], caption: str, format: Format, *, author: st
     return NO_XML.sub(b"", data) if format == "svg" else data
 
 
+def _settle(figure: Figure) -> None:
+    """Lay out, and hold the places found to a hundred-thousandth of the figure: the solver's last digits depend on memory addresses."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        left, bottom, width, height = (round(v, 5) for v in ax.get_position().bounds)
+        ax.set_position((left, bottom, width, height))
+    for sub in (figure, *figure.subfigs):
+        for text in sub.texts:
+            x, y = text.get_position()
+            text.set_position((round(x, 5), round(y, 5)))
+
+
 def _draw(panel: Panel, sub: Any) -> str:
     sub.suptitle("\n".join(textwrap.wrap(panel.title, 44)[:2]), fontsize=8.5, x=0.03, ha="left", fontweight="bold")
     result = panel.result
+    if panel.contexts:
+        return texts.contexts(panel.contexts, panel.threshold, sub)
     if result is None:
         return pictures.exemplars(panel.exemplars, panel.maps, panel.threshold, panel.images, sub)
     if isinstance(result, ImageMap):

@@ -1,23 +1,59 @@
-"""Results about texts on paper: lenses, scores of tokens, graphs, what a model wrote. Each fills one subfigure."""
+"""Results about texts on paper: contexts of units, lenses, scores of tokens, graphs, what a model wrote. Each fills one subfigure."""
 
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from microtome.results.language import Generation, Graph, LensGrid, TokenMap
 from microtome.results.printed.style import BAR, INK, MAGNITUDE, QUIET, SIGNED
 
 #: More rows, columns or nodes than these are not legible on a page; the caption says that the data hold the rest.
 ROWS, COLUMNS, NAMED = 14, 12, 30
+#: Characters of a text to either side of its strongest token.
+_SIDE = 40
 
 
 def visible(token: str) -> str:
     """A token in one line; what a figure cannot show becomes a sign."""
     text = token.replace("\n", "↵").replace("\t", "→")
     return "".join(c if c.isprintable() else "·" for c in text)[:10]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Some tokens of a text with a unit's activation at each; the one at ``at`` is the strongest."""
+
+    tokens: list[str]
+    values: list[float]
+    at: int
+
+
+def contexts(rows: list[Context], threshold: float | None, sub: Any) -> str:
+    """A line each, aligned on the strongest token; filled by activation, underlined above the threshold."""
+    ax = sub.add_subplot()
+    ax.set(xlim=(-_SIDE, _SIDE), ylim=(len(rows), 0))
+    ax.axis("off")
+    most = max((abs(v) for row in rows for v in row.values), default=0.0) or 1.0
+    for line, row in enumerate(rows):
+        names = [visible(t) for t in row.tokens]
+        starts = np.cumsum([0, *(len(n) for n in names)])
+        middle = (starts[row.at] + starts[row.at + 1]) / 2
+        for name, start, value in zip(names, starts, row.values, strict=False):
+            left, right = start - middle, start - middle + len(name)
+            if left < -_SIDE or right > _SIDE:
+                continue
+            strength = min(1.0, max(0.0, value / most))
+            if strength > 0.06:
+                ax.add_patch(Rectangle((left, line + 0.1), len(name), 0.8, color=MAGNITUDE(strength), linewidth=0))
+            if threshold is not None and value > threshold:
+                ax.plot([left, right], [line + 0.94] * 2, color=INK, linewidth=0.7)
+            ax.text(left, line + 0.5, name, fontsize=5, family="monospace", va="center", color="white" if strength > 0.55 else INK)
+    return ""
 
 
 def lens_grid(result: LensGrid, sub: Any) -> str:

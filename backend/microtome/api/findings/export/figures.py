@@ -15,12 +15,14 @@ from microtome.api.desk import Desk
 from microtome.api.examples import checked
 from microtome.api.pictures import geometry_of, upload_path
 from microtome.api.results import csv_of, safe_cell
+from microtome.api.texts import tokenizer_of
 from microtome.core.errors import MicrotomeError, NotFound
 from microtome.core.viewstate import ViewState
-from microtome.probes import decode_image
+from microtome.probes import TextSet, decode_image
 from microtome.results import Distribution, Gallery, ImageMap
 
 TOP = 9
+AROUND = 14  # tokens to either side of the strongest
 SIZE = 320  # pixels of a printed image: enough for paper, and an SVG of nine stays below a megabyte
 
 
@@ -37,7 +39,7 @@ def draw(desk: Desk, finding: Mapping[str, Any], number: int, format: str, *, ca
     room = importlib.import_module("microtome.results.printed")  # matplotlib is large
     words = re.sub(r"\*\*?|`", "", figure["caption"])  # marks of emphasis mean nothing on paper
     caption = f"Figure {number}. {words}\n{made_from(finding)}" if captioned else made_from(finding)
-    panels = [_panel(desk, room.Panel, figure, panel) for panel in figure["panels"]]
+    panels = [_panel(desk, room, figure, panel) for panel in figure["panels"]]
     return bytes(room.printed(panels, caption, format))
 
 
@@ -85,16 +87,19 @@ def _maps(result: ImageMap) -> str:
     return out.getvalue()
 
 
-def _panel(desk: Desk, Panel: Any, figure: Mapping[str, Any], panel: Mapping[str, Any]) -> Any:
+def _panel(desk: Desk, room: Any, figure: Mapping[str, Any], panel: Mapping[str, Any]) -> Any:
     if panel["kind"] == "exemplars":
         rows, maps, threshold = _exemplars(desk, figure, panel)
         title = f"Top exemplars of {_label(desk, figure, panel['layer'])} / {panel['unit']}"
+        contexts = _contexts(desk, room, figure, rows, maps)
+        if contexts:
+            return room.Panel(title, contexts=contexts, threshold=threshold)
         images = _images(desk, figure["state"].get("probe"), figure["state"].get("model"))
-        return Panel(title, exemplars=[example for example, _ in rows], maps=maps, threshold=threshold, images=images)
+        return room.Panel(title, exemplars=[example for example, _ in rows], maps=maps, threshold=threshold, images=images)
     row = desk.engine.results.item(panel["key"], panel["item"])
     head, result = desk.engine.results.head(panel["key"]), desk.engine.results.result_of(row)
     picture = _example(desk, str(head.subjects["example"]), head.subjects.get("model")) if "example" in head.subjects else None
-    return Panel(result.title, result, picture=picture, images=_images(desk, head.subjects.get("probe"), head.subjects.get("model")))
+    return room.Panel(result.title, result, picture=picture, images=_images(desk, head.subjects.get("probe"), head.subjects.get("model")))
 
 
 def _exemplars(desk: Desk, figure: Mapping[str, Any], panel: Mapping[str, Any]) -> tuple[list[tuple[int, float]], Any, float | None]:
@@ -110,6 +115,28 @@ def _exemplars(desk: Desk, figure: Mapping[str, Any], panel: Mapping[str, Any]) 
     slots = [slot for slot, band in enumerate(gallery.bands) if band == "top" and example[slot] >= 0][:TOP]
     maps = np.asarray(gallery.arrays["maps"][unit][slots]) if "maps" in gallery.arrays else None
     return [(int(example[slot]), float(activation[slot])) for slot in slots], maps, _threshold(results.get("activation"), unit, figure)
+
+
+def _contexts(desk: Desk, room: Any, figure: Mapping[str, Any], rows: list[tuple[int, float]], maps: Any) -> list[Any]:
+    """Of a unit that reads: tokens around the strongest of every exemplar. Empty for images, and where texts cannot be had any more."""
+    slug, frozen = figure["state"].get("probe"), desk.shares.get(figure["share"]).frozen
+    if slug is None or maps is None:
+        return []
+    found = []
+    try:
+        for (example, _), values in zip(rows, maps, strict=True):
+            probe = checked(desk, slug, example)[1]
+            if not isinstance(probe, TextSet):
+                return []
+            text = probe.text(example)
+            tokens = tokenizer_of(desk, frozen["model_hash"]).encode(text)
+            pieces = tokens.pieces(text)
+            at = int(np.argmax(values[0, : len(pieces)]))
+            part = slice(max(0, at - AROUND), at + AROUND + 1)
+            found.append(room.Context(pieces[part], values[0, part].tolist()[: len(pieces[part])], at - part.start))
+    except (MicrotomeError, OSError):
+        return []
+    return found
 
 
 def _label(desk: Desk, figure: Mapping[str, Any], layer: str) -> str:
