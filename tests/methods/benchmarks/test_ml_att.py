@@ -133,7 +133,8 @@ def test_all_methods_stand_at_the_same_layers_and_those_without_one_are_named() 
         assert list(own) == [n for p in places for n in (p, f"{p}, smoothed")]
         assert all(s.chance == 0.25 for s in own.values())
         if title in ("Saliency", "Layer-CAM", "Occlusion"):
-            assert [own[p].value for p in places] == pytest.approx([1.0] * 3, abs=1e-6)
+            # Nothing crosses a border of cells but the rounding of convolutions, which depends on the processor.
+            assert [own[p].value for p in places] == pytest.approx([1.0] * 3, abs=1e-4)
     assert [k for k in card.facts if k.startswith("refused")] == [f"refused: FullGrad at {p}" for p in places]
     assert card.facts["sites of middle: stage2.0"] == "16 x 16"
     assert results["distribution"].rows == [f"{s.group}, {s.name}" for s in card.scores]
