@@ -14,14 +14,15 @@ from microtome.results.printed.style import BAR, INK, MAGNITUDE, QUIET, SIGNED
 
 #: More rows, columns or nodes than these are not legible on a page; the caption says that the data hold the rest.
 ROWS, COLUMNS, NAMED = 14, 12, 30
-#: Characters of a text to either side of its strongest token.
-_SIDE = 40
+#: Points of a letter of a context, and how wide it is, in inches, in a font whose letters are all of one width.
+_LETTER = 5
+_WIDE = 0.602 * _LETTER / 72
 
 
-def visible(token: str) -> str:
-    """A token in one line; what a figure cannot show becomes a sign."""
+def visible(token: str, most: int = 10) -> str:
+    """A token in one line, of at most so many characters; what a figure cannot show becomes a sign."""
     text = token.replace("\n", "↵").replace("\t", "→")
-    return "".join(c if c.isprintable() else "·" for c in text)[:10]
+    return "".join(c if c.isprintable() else "·" for c in text)[:most]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,25 @@ class Context:
 def contexts(rows: list[Context], threshold: float | None, sub: Any) -> str:
     """A line each, aligned on the strongest token; filled by activation, underlined above the threshold."""
     ax = sub.add_subplot()
-    ax.set(xlim=(-_SIDE, _SIDE), ylim=(len(rows), 0))
+    # As many letters as fit beside each other, less what the layout keeps free around the axes.
+    side = int(sub.bbox.width / sub.get_figure(root=True).dpi * 0.96 / _WIDE / 2)
+    ax.set(xlim=(-side, side), ylim=(len(rows), 0))
     ax.axis("off")
     most = max((abs(v) for row in rows for v in row.values), default=0.0) or 1.0
     for line, row in enumerate(rows):
-        names = [visible(t) for t in row.tokens]
+        names = [visible(t, 40) for t in row.tokens]
         starts = np.cumsum([0, *(len(n) for n in names)])
         middle = (starts[row.at] + starts[row.at + 1]) / 2
         for name, start, value in zip(names, starts, row.values, strict=False):
             left, right = start - middle, start - middle + len(name)
-            if left < -_SIDE or right > _SIDE:
+            if left < -side or right > side:
                 continue
             strength = min(1.0, max(0.0, value / most))
             if strength > 0.06:
                 ax.add_patch(Rectangle((left, line + 0.1), len(name), 0.8, color=MAGNITUDE(strength), linewidth=0))
             if threshold is not None and value > threshold:
                 ax.plot([left, right], [line + 0.94] * 2, color=INK, linewidth=0.7)
-            ax.text(left, line + 0.5, name, fontsize=5, family="monospace", va="center", color="white" if strength > 0.55 else INK)
+            ax.text(left, line + 0.5, name, fontsize=_LETTER, family="monospace", va="center", color="white" if strength > 0.55 else INK)
     return ""
 
 

@@ -22,7 +22,7 @@ from microtome.probes import TextSet, decode_image
 from microtome.results import Distribution, Gallery, ImageMap
 
 TOP = 9
-AROUND = 14  # tokens to either side of the strongest
+AROUND = 24  # tokens to either side of the strongest
 SIZE = 320  # pixels of a printed image: enough for paper, and an SVG of nine stays below a megabyte
 
 
