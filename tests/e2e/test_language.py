@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -181,6 +182,7 @@ def test_a_link_to_language_shows_what_was_answered(reader: str, open_page: Call
     page = open_page(f"/language?{reader}&text=for%20name%20in%20names%3A")
     expect(page.get_by_test_id("pane-lens").get_by_role("rowheader")).to_have_count(7)
     page.get_by_test_id("share-button").click()
+    expect(page.get_by_test_id("share-link")).to_have_value(re.compile("^http"))
     link = page.get_by_test_id("share-link").input_value()
     runs = []
     page.on("request", lambda r: runs.append(r.url) if r.method in ("POST", "PUT") and r.url.endswith("/runs") else None)
@@ -232,6 +234,7 @@ def test_labels_and_concepts_are_found_by_meaning_with_an_encoder(
     expect(page.get_by_test_id("unit-row").first).to_be_visible()
     page.keyboard.press("Control+k")
     page.keyboard.type("comma")
+    expect(options.filter(has_text="detectors").first).to_be_visible()  # what is found first moves what stands below it
     options.filter(has_text="that mean").click()
     expect(options.first).to_contain_text("comma", timeout=60_000)
     expect(options.first).to_contain_text("likeness 1.00")
