@@ -60,7 +60,9 @@ def text_model(folder: Path, config: Any, *, builtin: bool, classes: Sequence[st
         network = pretrained(folder, getattr(transformers, found[2]), found[3], optional="pooler." if task == "encode" else "")
     known = common["config"]
     begin = known.get("bos_token_id") if task == "causal" else None
-    tokenizer = TextTokenizer(_tokenizer(folder), window_of(known), begin if isinstance(begin, int) and begin >= 0 else None)
+    # Configurations may name a token of another vocabulary, the default of their family.
+    there = isinstance(begin, int) and 0 <= begin < int(known.get("vocab_size", begin + 1))
+    tokenizer = TextTokenizer(_tokenizer(folder), window_of(known), begin if there else None)
     if tokenizer.vocabulary > int(known.get("vocab_size", tokenizer.vocabulary)):
         raise InvalidInput(
             f"The tokenizer in '{folder}' has {tokenizer.vocabulary:,} tokens, the model only {known['vocab_size']:,}; they do not belong "

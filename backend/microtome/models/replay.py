@@ -7,7 +7,8 @@ network only. Modules that contain the layer run their own code (residual sums a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,36 @@ from microtome.models.layers import Layer
 from microtome.models.model import Model
 
 
+def _returning(outputs: list[Any], own: bool, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Call by call the outputs that are there; a module that is called again behind the layer (a dropout that parts share) computes.
+
+    Args:
+        own: every run gets copies, since the network changes these outputs in place.
+    """
+    stored = iter(outputs)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        for output in stored:
+            return _copied(output) if own else output
+        return compute(*args, **kwargs)
+
+    return forward
+
+
+def _tensors(output: Any) -> list[torch.Tensor]:
+    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else [output]
+    return [part for part in parts if isinstance(part, torch.Tensor)]
+
+
+def _copied(output: Any) -> Any:
+    """A module's output with tensors of its own."""
+    if isinstance(output, torch.Tensor):
+        return output.clone()
+    if isinstance(output, tuple | list):
+        return type(output)([_copied(part) for part in output])
+    return copy.deepcopy(output)
+
+
 class Replay:
     """Stored prefix of one batch. ``run()`` gives the logits with whatever hooks are active on the layer and after it."""
 
@@ -25,37 +56,50 @@ class Replay:
         self._model, self._inputs = model, inputs
         target = layer.module or layer.name
         ancestors = {target.rsplit(".", i)[0] for i in range(1, target.count(".") + 1)}
+        candidates = [n for n, _ in model.network.named_modules() if n and n not in ancestors and not n.startswith(target + ".")]
         finished: dict[str, list[Any]] = {}
+        versions: dict[str, list[list[int]]] = {}
+
+        def keep(name: str, output: Any) -> None:
+            finished.setdefault(name, []).append(output)
+            versions.setdefault(name, []).append([t._version for t in _tensors(output)])
+
+        self.logits = self._pass(layer, candidates, keep)
+        # Only the outermost finished modules are needed: their insides never run again.
+        self._stored = {n: o for n, o in finished.items() if not any(n.startswith(m + ".") for m in finished if m != n)}
+        changed = [[[t._version for t in _tensors(o)] for o in outputs] for outputs in self._stored.values()]
+        self._own = {n for n, now in zip(self._stored, changed, strict=True) if now != versions[n]}
+        if self._own:  # what they gave was written over by sums in place (Falcon): once more, for copies
+            for name in self._own:
+                self._stored[name] = []
+            self._pass(layer, sorted(self._own), lambda name, output: self._stored[name].append(_copied(output)))
+
+    def _pass(self, layer: Layer, names: Sequence[str], keep: Callable[[str, Any], None]) -> torch.Tensor:
+        """Logits of an ordinary pass, in which the outputs of modules that finish before the layer does are kept."""
+        target = self._model.module(layer)
         passed = False
 
         def note(name: str) -> Callable[..., None]:
             def hook(_: nn.Module, __: Any, output: Any) -> None:
-                nonlocal passed
                 if not passed:
-                    finished.setdefault(name, []).append(output)
-                passed = passed or name == target
+                    keep(name, output)
 
             return hook
 
-        def begin(_: nn.Module, __: Any) -> None:
+        def end(*_: Any) -> None:
             nonlocal passed
             passed = True
 
-        handles = [
-            module.register_forward_hook(note(name))
-            for name, module in model.network.named_modules()
-            if name and name not in ancestors and not name.startswith(target + ".")
-        ]
-        if layer.point == "input":  # the module itself must run again
-            handles.append(model.network.get_submodule(target).register_forward_pre_hook(begin))
+        handles = [self._model.network.get_submodule(name).register_forward_hook(note(name)) for name in names]
+        # Read at its input, the module itself must run again.
+        handles.append(target.register_forward_pre_hook(end) if layer.point == "input" else target.register_forward_hook(end))
         try:
-            with torch.no_grad():
-                self.logits = model.forward(inputs)
+            # Tensors made in inference mode do not tell whether they were changed.
+            with torch.inference_mode(False), torch.no_grad():
+                return self._model.forward(self._inputs)
         finally:
             for handle in handles:
                 handle.remove()
-        # Only the outermost finished modules are needed: their insides never run again.
-        self._stored = {n: o for n, o in finished.items() if not any(n.startswith(m + ".") for m in finished if m != n)}
 
     @contextmanager
     def _standing_in(self) -> Iterator[None]:
@@ -63,8 +107,7 @@ class Replay:
         try:
             for name, outputs in self._stored.items():
                 module = self._model.network.get_submodule(name)
-                iterator = iter(outputs)
-                module.forward = lambda *_, _next=iterator, **__: next(_next)
+                module.forward = _returning(outputs, name in self._own, module.forward)
                 replaced.append(module)
             yield
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -57,13 +57,13 @@ class TextModel(Model):
         self.heads = heads_of(self.config)
         # What comes before a text is the same for every text.
         self.special = tokenizer.encode("a").first
-        run = (lambda: self.forward(self.sample(2))) if not hasattr(network, "find_layers") else None
         found: list[Layer]
         self.blocks: list[Block]
-        if run is None:
+        if hasattr(network, "find_layers"):
             found, self.blocks = network.find_layers(self.special, tokenizer.window), []  # type: ignore[operator]
         else:
-            found, self.blocks = find_text_layers(self.network, run, self.heads, self.special, tokenizer.window)
+            at = (self.heads, self.special, tokenizer.window)
+            found, self.blocks = find_text_layers(self.network, self.forward, self.sample(2), *at)
         self.layers = {layer.name: layer for layer in found}
         self.forward_passes = 0
         if not self.layers:
@@ -81,10 +81,23 @@ class TextModel(Model):
     def output(self, inputs: torch.Tensor, network: nn.Module | None = None, **more: Any) -> Any:
         """Whatever the network, or a part of it that takes the same, returns for inputs [B, T]."""
         self.forward_passes += inputs.shape[0]
+        self._texts = inputs.shape[0]
         there = inputs != PAD
         if self.task == "causal":
             more = {"use_cache": False, **more}
         return (network or self.network)(input_ids=inputs.clamp(min=0), attention_mask=there.long(), **more)
+
+    def _hook(self, layer: Layer, act: Callable[[Any], Any]) -> Any:
+        """Text by text also where the network lays the tokens of all texts in a row (OPT, before its feed-forward)."""
+
+        def by_text(value: Any) -> Any:
+            tensor = first_tensor(value)
+            if tensor is None or tensor.ndim != 2:
+                return act(value)
+            made = act(tensor.unflatten(0, (self._texts, -1)))
+            return None if made is None else made.flatten(0, 1)
+
+        return super()._hook(layer, by_text)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits [B, T, vocabulary] of a language model, [B, classes] of a classifier, hidden states [B, T, D] of an encoder."""

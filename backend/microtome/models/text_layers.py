@@ -22,12 +22,14 @@ The residual stream before any other block is the one after the block before it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from microtome.core.errors import InvalidInput
 from microtome.models.layers import Layer, blocks, first_tensor
 
 #: Dissected unless chosen otherwise.
@@ -52,27 +54,36 @@ def _weighted(module: nn.Module) -> bool:
     return not list(module.children()) and isinstance(weight, torch.Tensor) and weight.ndim == 2
 
 
-def _watch(network: nn.Module, run: Any) -> tuple[list[str], dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """Modules in order of completion, and the shapes of the first inputs and outputs of each."""
+def _watch(
+    network: nn.Module, run: Callable[[torch.Tensor], object], sample: torch.Tensor
+) -> tuple[list[str], dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Modules in order of completion, and the shapes of the first inputs and outputs of each.
+
+    What lays the tokens of all texts in a row ([B T, D], as OPT does before its feed-forward) has the shape that it would have else.
+    """
     order: list[str] = []
     inputs: dict[str, tuple[int, ...]] = {}
     outputs: dict[str, tuple[int, ...]] = {}
+
+    def shape(tensor: torch.Tensor) -> tuple[int, ...]:
+        in_a_row = tensor.ndim == 2 and tensor.shape[0] == sample.numel()
+        return (*sample.shape, tensor.shape[1]) if in_a_row else tuple(tensor.shape)
 
     def hook(name: str) -> Any:
         def note(_: nn.Module, args: Any, output: Any) -> None:
             order.append(name)
             given, made = first_tensor(args), first_tensor(output)
             if given is not None:
-                inputs[name] = tuple(given.shape)
+                inputs[name] = shape(given)
             if made is not None:
-                outputs[name] = tuple(made.shape)
+                outputs[name] = shape(made)
 
         return note
 
     handles = [m.register_forward_hook(hook(n)) for n, m in network.named_modules() if n]
     try:
         with torch.no_grad():
-            run()
+            run(sample)
     finally:
         for handle in handles:
             handle.remove()
@@ -100,16 +111,25 @@ def find_blocks(
     return found
 
 
-def find_text_layers(network: nn.Module, run: Any, heads: int, special: int, window: int) -> tuple[list[Layer], list[Block]]:
+def find_text_layers(
+    network: nn.Module, run: Callable[[torch.Tensor], object], sample: torch.Tensor, heads: int, special: int, window: int
+) -> tuple[list[Layer], list[Block]]:
     """All layers in order of execution, and the blocks they belong to.
 
     Args:
-        run: makes one forward pass of a batch of two short texts.
+        run: makes one forward pass. sample: int64 [2, T], what to make it with.
         heads: attention heads of a block; 0 where that is not known.
         special: tokens at the beginning of every text that are no part of it. window: tokens of a text, at most.
     """
-    order, inputs, outputs = _watch(network, run)
+    order, inputs, outputs = _watch(network, run, sample)
     parts = find_blocks(network, order, inputs, outputs)
+    again = next((b.path for b in parts if order.count(b.path) > 1), None)
+    if again is not None:
+        raise InvalidInput(
+            f"The network goes through its block {again} {order.count(again)} times (as ALBERT does), so that a unit has as many "
+            "activations for one token. Such networks cannot be looked into.",
+            field="source",
+        )
     layers: list[Layer] = []
 
     def add(name: str, label: str, kind: str, units: int, module: str, point: Any, group: int = 0) -> None:

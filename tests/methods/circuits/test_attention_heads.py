@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 
 from microtome.core.context import SilentContext
 from microtome.core.errors import InvalidInput
+from microtome.methods.attribution import attention
+from microtome.methods.circuits import attention as patterns
 from microtome.methods.circuits.attention import attention_of, head_scores, repeated
 from microtome.methods.circuits.attention_heads import Params, attention_heads
 from microtome.methods.circuits.induction_ablation import Params as AblationParams
@@ -34,6 +38,21 @@ def test_patterns_equal_a_forward_pass_by_hand_and_sum_to_one() -> None:
     for row, values in zip(found.rows, found.arrays["pairs"], strict=True):
         np.testing.assert_allclose(values, patterns[row], atol=1e-5)
     np.testing.assert_allclose(found.arrays["pairs"].sum(2), 1, atol=1e-5)
+
+
+def test_shares_of_another_answer_than_the_models_own_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a network whose mask means something else where attention is computed in plain steps."""
+    model = strong()
+
+    @contextmanager
+    def otherwise(_: torch.nn.Module) -> Iterator[None]:
+        with attention.plainly(model.network), model.ablated(model.layer("h0.heads"), [0]):
+            yield
+
+    monkeypatch.setattr(patterns, "plainly", otherwise)
+    with pytest.raises(InvalidInput, match="another answer") as caught:
+        attention_of(model, model.inputs([CLEAN]))
+    assert caught.value.field == "model"
 
 
 def by_loops(pattern: np.ndarray, ids: list[int], recent: int) -> dict[str, list[tuple[float, float]]]:

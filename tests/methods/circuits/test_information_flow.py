@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from microtome.core.errors import InvalidInput
 from microtome.methods.circuits.flow import Flow
 from microtome.methods.circuits.information_flow import Params, information_flow
 from microtome.methods.language import inputs_of
-from tests import micro
+from tests import families, micro
 from tests.methods.circuits.strong import CLEAN, grouped, strong
 from tests.reference.circuits import forward
 
@@ -53,7 +55,10 @@ def test_shares_equal_those_of_a_forward_pass_by_hand() -> None:
     assert parts.biases == pytest.approx(float(both @ away / (away @ away)), abs=1e-5)
 
 
-@pytest.mark.parametrize("model", [strong, grouped], ids=["gpt2", "llama"])
+@pytest.mark.parametrize(
+    "model", [strong, grouped, *(partial(families.loaded, name) for name in ("opt", "falcon", "gpt-j", "bloom"))],
+    ids=["gpt2", "llama", "opt", "falcon", "gpt-j", "bloom"],
+)  # fmt: skip
 def test_the_shares_of_every_state_add_up_to_one(model) -> None:
     found, ids = flow(model())
     for level in range(1, len(found.blocks) + 1):

@@ -13,7 +13,7 @@ from tests.methods.lens.nets import PROMPT, net
 from tests.reference.lens import gradients
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "neox", "bert"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "neox", "opt", "bert"])
 def test_halves_make_the_gradient_of_the_matrix(family: str) -> None:
     """Within 1e-6 absolute and 1e-4 relative; the norm too."""
     model = net(family)

@@ -14,7 +14,7 @@ from tests.methods.lens.nets import PROMPT, logits, net
 from tests.reference.lens import gpt2_contributions
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "neox", "bloom", "qwen3", "gemma"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "neox", "bloom", "qwen3", "gemma", "opt", "falcon", "gpt-j", "phi", "phi3"])
 @pytest.mark.parametrize(("target", "against", "position"), [("#7", None, -1), ("#7", "#300", 5)])
 def test_the_parts_add_up_to_the_models_logit(family: str, target: str, against: str | None, position: int) -> None:
     """Within 1e-4, and so do the rows that are shown."""

@@ -15,7 +15,7 @@ from tests.methods.lens.nets import PROMPT, logits, net
 from tests.reference.lens import bert_readout, gpt2_readout
 
 
-@pytest.mark.parametrize("family", ["gpt2", "bert", "llama", "neox", "gemma2", "qwen3"])
+@pytest.mark.parametrize("family", ["gpt2", "bert", "llama", "neox", "gemma2", "qwen3", "opt", "phi"])
 def test_the_last_row_is_the_models_own_answer(family: str) -> None:
     """Within 1e-5."""
     found = ask("logit-lens", family, top=5)

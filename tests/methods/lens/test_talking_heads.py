@@ -16,7 +16,7 @@ from tests.reference.lens import composition
 
 
 @pytest.mark.parametrize("kind", ["queries", "keys", "values"])
-@pytest.mark.parametrize("family", ["gpt2", "llama", "neox", "bert"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "neox", "opt", "bert"])
 def test_scores_are_those_of_whole_matrices(family: str, kind: str) -> None:
     """Within 1e-4."""
     model = net(family)

@@ -60,13 +60,19 @@ def plainly(network: nn.Module) -> Iterator[None]:
     try:
         for module, _ in before:
             try:
-                module.set_attn_implementation("eager")
+                _compute(module, "eager")
             except ValueError as error:
                 raise InvalidInput(f"The network cannot tell what it attends to: {str(error)[:300]}", field="model") from None
         yield
     finally:
         for module, current in before:
-            module.set_attn_implementation(current)
+            _compute(module, current)
+
+
+def _compute(module: Any, how: str) -> None:
+    """Older families (Falcon, GPT-J) only warn that they cannot be set, though their masks and modules follow the configuration."""
+    module.set_attn_implementation(how)
+    module.config._attn_implementation = how
 
 
 def _weights_in(output: Any) -> Tensor | None:

@@ -11,6 +11,8 @@ import torch
 from microtome.core.errors import InvalidInput
 from microtome.methods.attribution.attention import plainly
 from microtome.methods.circuits.sites import head_values
+from microtome.models.layers import first_tensor
+from microtome.models.readout import alike, refused
 from microtome.models.text import TextModel
 
 Floats = npt.NDArray[np.float64]
@@ -34,13 +36,18 @@ def attention_of(model: TextModel, ids: torch.Tensor) -> list[torch.Tensor]:
     """
     wanted = len(head_values(model))
     with plainly(model.network), torch.no_grad():
-        found = getattr(model.output(ids, output_attentions=True), "attentions", None)
+        told = model.output(ids, output_attentions=True)
+    found = getattr(told, "attentions", None)
     shape = (len(ids), model.heads, ids.shape[1], ids.shape[1])
     if not found or len(found) != wanted or any(a is None or tuple(a.shape) != shape for a in found):
         raise InvalidInput(f"{model.source} does not tell what its heads attend to.", field="model")
     away = max(float((a.float().sum(-1) - 1).abs().max()) for a in found)
     if away > 1e-3:
         raise InvalidInput(f"The attention of {model.source} does not sum to 1 (off by {away:.2g}), so it is no share.", field="model")
+    with torch.no_grad():
+        usual, plain = model.forward(ids[:1]), first_tensor(told)
+    if plain is None or not alike(plain[:1].float(), usual.float()):
+        raise refused(model, "gives another answer where its attention is computed in plain steps, so these are not its shares")
     return [a.float() for a in found]
 
 

@@ -87,5 +87,9 @@ def halves(model: TextModel, tokens: Tokens, place: int, target: int, run: RunCo
         loss = -logits.log_softmax(-1)[target]
         slopes = torch.autograd.grad(loss, [seen[name][1] for name in modules])
     run.check()
-    found = {name: Halves(name, seen[name][0][0].detach().float(), slope[0].float()) for name, slope in zip(modules, slopes, strict=True)}
+    # One text, whether its map was given [1, T, in] or [T, in].
+    found = {
+        name: Halves(name, seen[name][0].flatten(0, -2).detach().float(), slope.flatten(0, -2).float())
+        for name, slope in zip(modules, slopes, strict=True)
+    }
     return [found[n] for n in firsts], [found[n] for n in seconds], float(loss.detach())

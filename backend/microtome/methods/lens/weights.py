@@ -117,8 +117,8 @@ def attention_of(model: TextModel, block: Block, calls: Sequence[Seen] | None = 
     outputs, given = [c.made for c in maps if c.made is not None], calls[end].given
     if maps and given is not None and len(outputs) == len(maps):
         reading = _reading(model, block, calls, maps)
-        # Whatever else has weights in there stands between these maps and the heads: norms of queries and keys.
-        others = (model.network.get_submodule(c.name) for c in inside if c not in maps)
+        # Whatever else has weights from the first of these maps on stands between them and the heads: norms of queries and keys.
+        others = (model.network.get_submodule(c.name) for c in inside[inside.index(maps[0]) :] if c not in maps)
         plain = not any(list(module.parameters(recurse=False)) for module in others)
         for layout in (_separate, _side_by_side, _by_group):
             made = layout(reading.names, outputs, model.heads, each)
