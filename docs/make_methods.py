@@ -69,7 +69,7 @@ def page(spec: MethodSpec) -> str:
     lines += [
         f"| returns | {', '.join(f'`{r}`' for r in spec.returns)} |", f"| cost | {cost(spec)} |", f"| source | {spec.cite} |", "",
     ]  # fmt: skip
-    properties = spec.params.model_json_schema().get("properties", {})
+    properties = spec.form()["properties"]
     if properties:
         lines += ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
         for name, schema in properties.items():

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fields } from "../src/lib/ui/schema";
+import { fields, read, written } from "../src/lib/ui/schema";
 
 describe("the form of a method", () => {
   it("reads what pydantic writes", () => {
@@ -51,5 +51,26 @@ describe("the form of a method", () => {
       [undefined, ["deletion", "insertion"]],
       [undefined, undefined],
     ]);
+  });
+  it("writes a list of texts a line each, and reads it back", () => {
+    const [texts, sizes, pairs] = fields({
+      properties: {
+        texts: { type: "array", items: { type: "string" }, default: [] },
+        sizes: { anyOf: [{ type: "array", items: { type: "integer" } }, { type: "null" }], default: null },
+        pairs: { type: "array", items: { type: "array", items: { type: "number" } }, default: [] },
+      },
+    });
+    expect([texts.kind, sizes.kind, pairs.kind]).toEqual(["lines", "numbers", "json"]);
+    const value = ["def f():\n    return", " the", "a\\nb", "C:\\"];
+    expect(written("lines", value).split("\n")).toHaveLength(4);
+    expect(read(texts, written("lines", value))).toEqual(value);
+    expect(read(texts, "one\n\n two\n")).toEqual(["one", " two"]);
+    expect(read(texts, " ")).toEqual([]);
+    expect(written("numbers", [0.05, 0.1])).toBe("0.05, 0.1");
+    expect(read(sizes, "3, 4 5;6")).toEqual([3, 4, 5, 6]);
+    expect(read(sizes, "")).toBeNull();
+    // What is no number goes to the server, which says so.
+    expect(read(sizes, "3, x")).toEqual([3, "x"]);
+    expect(read(pairs, "[[1, 2]]")).toEqual([[1, 2]]);
   });
 });

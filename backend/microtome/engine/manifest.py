@@ -24,7 +24,8 @@ def export() -> Manifest:
 
 
 def text(manifest: Manifest) -> str:
-    return json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    """Methods by name; everything else stands as it was declared, parameters among it: a form shows them in that order."""
+    return json.dumps(dict(sorted(manifest.items())), indent=1, ensure_ascii=False) + "\n"
 
 
 class ManifestReader:

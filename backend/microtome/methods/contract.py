@@ -131,6 +131,12 @@ class MethodSpec:
                 field=f"params.{name}",
             ) from None
 
+    def form(self) -> dict[str, Any]:
+        """JSON schema of the parameters, in the order in which they are asked for: as declared, the seed last."""
+        schema = self.params.model_json_schema()
+        schema["properties"] = dict(sorted(schema.get("properties", {}).items(), key=lambda item: item[0] == "seed"))
+        return schema
+
     def manifest(self) -> dict[str, Any]:
         """What the web process and ``microtome methods --json`` know of the method, without importing torch."""
         return {
@@ -149,7 +155,7 @@ class MethodSpec:
             "partition": self.partition,
             "builds_on": list(self.builds_on),
             "cost": asdict(self.cost),
-            "params": self.params.model_json_schema(),
+            "params": self.form(),
             "example_params": self.example_params.model_dump(mode="json"),
         }
 

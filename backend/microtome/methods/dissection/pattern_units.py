@@ -61,6 +61,7 @@ class _Marked(Ranked):
     modalities=("text",),
     returns=(UnitTable, Scorecard),
     params=Params,
+    version="2",
     example_params=Params(pattern="=", count=2),
     cite="average precision over tokens; Tamkin, Taufeeque, Goodman 2023, arXiv:2310.17230 (search by pattern)",
     cost=Cost(passes=1.1, per_probe=True, capture=("moments", "thresholds", "counts")),
@@ -106,7 +107,7 @@ def pattern_units(  # type: ignore[no-untyped-def]
                     Column("recall", "Recall there", "number", recall[order]),
                 ],
             )  # fmt: skip
-            best += [(float(ap[u]), f"{layer.label} / {u}", layer.label) for u in order[: params.count].tolist()]
+            best += [(float(ap[u]), f"{layer.label}/{u}", layer.label) for u in order[: params.count].tolist()]
     chance = float(found.prevalence[0])
     best.sort(key=lambda row: -row[0])
     return {

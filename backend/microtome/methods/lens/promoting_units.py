@@ -47,6 +47,7 @@ class Params(MethodParams):
     modalities=("text",),
     returns=(UnitTable, Scorecard),
     params=Params,
+    version="2",
     example_params=Params(target="=", count=3),
     interactive=True,
     cite="Geva, Caciularu, Wang, Goldberg 2022, arXiv:2203.14680; Dar, Geva, Gupta, Berant 2023, arXiv:2209.02535",
@@ -95,7 +96,7 @@ def promoting_units(*, model: Model, layers: list[str] | None = None, params: Pa
                 Column("rank", "Rank of the token", "integer", rank.cpu().numpy()),
             ],
         )  # fmt: skip
-        best += [(float(stands[u]), f"{layer.label} / {u}") for u in order.tolist()]
+        best += [(float(stands[u]), f"{layer.label}/{u}") for u in order.tolist()]
         run.progress(number + 1, len(chosen), "layers")
     best.sort(key=lambda row: -sign * row[0])
     return {

@@ -6,7 +6,8 @@ export type Field = {
   name: string;
   title: string;
   help: string;
-  kind: "integer" | "number" | "boolean" | "enum" | "text" | "json";
+  /** "lines" and "numbers" are lists of texts and of numbers; "json" is whatever else there is. */
+  kind: "integer" | "number" | "boolean" | "enum" | "text" | "lines" | "numbers" | "json";
   nullable: boolean;
   initial: unknown;
   min?: number;
@@ -39,6 +40,7 @@ export function fields(schema: JSONSchema): Field[] {
       s = { ...(some.length === 1 ? some[0] : {}), ...(({ anyOf: _x, ...rest }) => rest)(s) } as JSONSchema;
     }
     const type = Array.isArray(s.type) ? s.type.find((t) => t !== "null") : s.type;
+    const item = s.items ? follow(s.items as JSONSchema, schema) : null;
     const options = s.enum ?? (s.const !== undefined ? [s.const] : undefined);
     const kind = options
       ? "enum"
@@ -46,7 +48,11 @@ export function fields(schema: JSONSchema): Field[] {
         ? type
         : type === "string"
           ? "text"
-          : "json";
+          : item?.type === "string"
+            ? "lines"
+            : item?.type === "integer" || item?.type === "number"
+              ? "numbers"
+              : "json";
     const plain = name.replaceAll("_", " ");
     const title = s.title && s.title.toLowerCase() !== plain ? s.title : capital(spell(plain));
     return {
@@ -58,15 +64,49 @@ export function fields(schema: JSONSchema): Field[] {
       initial: s.default ?? null,
       options,
       layer: kind === "text" && formatOf(raw, schema) === "layer",
-      choices: s.items ? (follow(s.items as JSONSchema, schema).enum as string[] | undefined) : undefined,
+      choices: item?.enum as string[] | undefined,
       method:
         kind === "text" && formatOf(raw, schema) === "method"
           ? "one"
-          : s.items && follow(s.items as JSONSchema, schema).format === "method"
+          : item?.format === "method"
             ? "several"
             : undefined,
       min: s.minimum ?? s.exclusiveMinimum,
       max: s.maximum ?? s.exclusiveMaximum,
     };
   });
+}
+
+/** What stands in a field for a value. A line break within a text of a list is written \\n, so that every line is one text. */
+export function written(kind: Field["kind"], value: unknown): string {
+  if (value === null || value === undefined) return "";
+  if (Array.isArray(value) && kind === "lines")
+    return value.map((x) => String(x).replaceAll("\\", "\\\\").replaceAll("\n", "\\n")).join("\n");
+  if (Array.isArray(value) && kind === "numbers") return value.join(", ");
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+/** The value of what was typed; undefined where the default is meant. What cannot be read is given on as it is, for the server to name. */
+export function read(field: Pick<Field, "kind" | "nullable">, raw: string): unknown {
+  const empty = field.nullable ? null : undefined;
+  if (field.kind === "lines") {
+    const lines = raw.split("\n").filter((x) => x.trim() !== "");
+    if (!lines.length) return field.nullable ? null : [];
+    return lines.map((x) => x.replace(/\\(\\|n)/g, (_, c: string) => (c === "n" ? "\n" : "\\")));
+  }
+  if (raw.trim() === "") return empty;
+  const number = (x: string): number | string => (Number.isFinite(Number(x)) ? Number(x) : x);
+  if (field.kind === "numbers")
+    return raw
+      .split(/[\s,;]+/)
+      .filter(Boolean)
+      .map(number);
+  if (field.kind === "number" || field.kind === "integer") return number(raw);
+  if (field.kind === "json") {
+    try {
+      return JSON.parse(raw);
+    } catch {
+      return raw;
+    }
+  }
+  return raw;
 }
