@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +28,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cli")
 
 
+def settings_of(data: Path) -> dict[str, str]:
+    return {**os.environ, "MICROTOME_DATA_DIR": str(data), "HF_HUB_OFFLINE": "1"}
+
+
 def microtome(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "MICROTOME_DATA_DIR": str(data), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "microtome.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, env=settings_of(data), timeout=300)
+
+
+def runs(data: Path) -> list[dict[str, Any]]:
+    """Method and state of every run, read beside whatever writes them; none while there is no database yet."""
+    try:
+        with closing(sqlite3.connect(f"file:{data / 'microtome.db'}?mode=ro", uri=True)) as connection:
+            return [{"method": m, "state": s} for m, s in connection.execute("select method, state from run")]
+    except sqlite3.OperationalError:
+        return []
 
 
 def checked(data: Path, schema: str, *arguments: str) -> Any:
@@ -150,3 +166,27 @@ def test_targets_on_the_command_line(text: str, target: object) -> None:
 def test_what_is_no_target_is_refused_with_what_is(text: str) -> None:
     with pytest.raises(InvalidInput, match="A target is a class index"):
         parse_target(text)
+
+
+def test_ctrl_c_cancels_the_run_and_leaves_nothing_that_a_server_would_take_up(data: Path, tmp_path: Path) -> None:
+    source, images = f"path:{micro.model_folder('resnet')}", f"path:{micro.write_probe(tmp_path / 'many', 40)}"
+    # Ablations by the thousand, which would take minutes.
+    command = (
+        sys.executable, "-m", "microtome.cli", "run", "ablate-units", "-m", source, "-p", images, "-l", "stage1.0", "-u", "1",
+        "--param", "draws=2000",
+    )  # fmt: skip
+    # A shell would not pass the signal on to what it runs in the background; a group of its own is as a terminal's.
+    run = subprocess.Popen(command, env=settings_of(data), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        end = time.monotonic() + 120
+        while not any(r["method"] == "ablate-units" and r["state"] == "running" for r in runs(data)):
+            assert run.poll() is None, run.communicate()[1]
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert (run.returncode, said) == (130, "microtome: The run was cancelled.\n")
+    assert {r["state"] for r in runs(data)} <= {"done", "cancelled"}
+    assert next(r["state"] for r in runs(data) if r["method"] == "ablate-units") == "cancelled"

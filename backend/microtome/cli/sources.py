@@ -10,7 +10,7 @@ from microtome.api.desk import Desk, open_desk
 from microtome.api.sources import model_detail, model_shapes, probe_detail, probe_shapes
 from microtome.cli.output import print_json, print_table, show_progress, size
 from microtome.collab.people import ANYBODY
-from microtome.core.errors import InvalidInput
+from microtome.core.errors import InvalidInput, RunCancelled
 from microtome.core.settings import settings
 from microtome.engine import Engine
 
@@ -34,6 +34,8 @@ def _add(type: Literal["model", "probe"], source: str, name: str | None, json: b
     with show_progress(desk.engine):
         run = desk.engine.add_source(f"add-{type}", source, name, trusted=True)
         run = desk.engine.wait(run.id)
+    if run.state == "cancelled":
+        raise RunCancelled(f"{source} was not added: it was cancelled.")
     if run.state != "done":
         raise InvalidInput((run.error or {}).get("detail", f"{source} could not be read."))
     slug = desk.engine.sources.get(type, source).slug

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -199,6 +200,26 @@ class Heartbeat:
         self._end.set()
 
 
+@contextmanager
+def cancelled_by_hand(cancel: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C inside the block cancels; a second one interrupts at once. Where the process has an answer of its own, that stays."""
+    usual = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not usual:
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, usual)
+        # Not here: whatever was interrupted may be writing to the database itself.
+        threading.Thread(target=cancel, name="cancel", daemon=True).start()
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 class InlineWorker:
     """Executes runs in the calling process, one caller at a time."""
 
@@ -208,9 +229,12 @@ class InlineWorker:
         self._heartbeat = Heartbeat(self.worker)
 
     def finish(self, id: str) -> None:
-        """Execute ``id`` and what it waits for; if another worker took one of them, wait for it."""
+        """Execute ``id`` and what it waits for; if another worker took one of them, wait for it.
+
+        Ctrl-C cancels them, so that what is complete is kept and no server takes up what nobody waits for.
+        """
         runs = self.worker.runs
-        with self._lock:
+        with self._lock, cancelled_by_hand(lambda: self._cancel(id)):
             while (row := runs.get(id)).state in OPEN:
                 chain = [row]
                 while chain[-1].after is not None:
@@ -227,6 +251,12 @@ class InlineWorker:
                     runs.recover()
                     self.worker.runs.fail_orphans()
                     time.sleep(0.05)
+
+    def _cancel(self, id: str) -> None:
+        for one in dict.fromkeys([id, *self.worker.active]):
+            with self.worker.store.write(lock="queue") as connection:
+                if self.worker.runs.cancel(one, connection) in OPEN:
+                    self.worker.events.add("run", {"id": one}, connection)
 
     def close(self) -> None:
         self._heartbeat.stop()

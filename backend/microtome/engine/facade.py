@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Row, select, update
 
 from microtome.core.address import check_slug
-from microtome.core.errors import Conflict, InvalidInput, Unavailable
+from microtome.core.errors import Conflict, InvalidInput, RunCancelled, Unavailable
 from microtome.core.keys import content_key
 from microtome.core.settings import Settings
 from microtome.engine import check, imports
@@ -201,11 +201,8 @@ class Engine:
         """
         self.runs.get(id)
         with self.store.write(lock="queue") as connection:
-            state = connection.execute(select(t.run.c.state).where(t.run.c.id == id)).scalar_one()
-            if state not in OPEN:
+            if (state := self.runs.cancel(id, connection)) not in OPEN:
                 raise Conflict(f"Run {id} has ended ({state}); there is nothing to cancel.", field="id")
-            ended: dict[str, Any] = {"state": "cancelled", "ended": now()} if state == "queued" else {}
-            self.runs.set(id, connection, cancel=True, **ended)
             self.events.add("run", {"id": id}, connection)
             audit(connection, person, "cancel", id)
         return self.runs.get(id)
@@ -299,6 +296,8 @@ class Engine:
         if row is None:
             run = self.add_source(f"add-{type}", source, trusted=True)
             run = self.wait(run.id)
+            if run.state == "cancelled":
+                raise RunCancelled(f"{source} was not read: it was cancelled.")
             if run.state != "done":
                 error = run.error or {}
                 raise InvalidInput(error.get("detail", f"{source} could not be read."), field=type)

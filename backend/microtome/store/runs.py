@@ -164,6 +164,14 @@ class RunRepository:
                 update(t.run).where(t.run.c.id.in_(ids), t.run.c.state == "running").values(lease=time.time() + LEASE_SECONDS)
             )
 
+    def cancel(self, id: str, connection: Connection) -> str:
+        """Ask a run to end; one that has not begun has ended with that. The state that it was in; nothing happens if it had ended."""
+        state = str(connection.execute(select(t.run.c.state).where(t.run.c.id == id)).scalar_one())
+        if state in OPEN:
+            ended: dict[str, Any] = {"state": "cancelled", "ended": now()} if state == "queued" else {}
+            self.set(id, connection, cancel=True, **ended)
+        return state
+
     def cancelled(self, id: str) -> bool:
         with self.store.read() as connection:
             return bool(connection.execute(select(t.run.c.cancel).where(t.run.c.id == id)).scalar())
