@@ -121,7 +121,7 @@ def probe(count: int = 12) -> Any:
 
 
 def tokenizer(kind: str = "byte-level") -> Any:
-    """A small tokenizer made from the micro texts: byte-level BPE as GPT-2's, or WordPiece as BERT's, or one of characters."""
+    """A small tokenizer made from the micro texts: byte-level as GPT-2's, WordPiece as BERT's, SentencePiece as Llama's, or characters."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     if kind == "byte-level":
@@ -139,6 +139,13 @@ def tokenizer(kind: str = "byte-level") -> Any:
         made.train_from_iterator(TEXTS, trainers.WordPieceTrainer(vocab_size=160, special_tokens=names, show_progress=False))
         ends = [(n, made.token_to_id(n)) for n in ("[CLS]", "[SEP]")]
         made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    elif kind == "sentencepiece":  # a letter stands for the space, one is put before the text, bytes stand in for unknown letters
+        made = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+        made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+        names = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+        made.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=400, special_tokens=names, show_progress=False))
+        made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     else:
         vocabulary = {c: i for i, c in enumerate(["<other>", *sorted({c for text in TEXTS for c in text})])}
         made = Tokenizer(models.WordLevel(vocabulary, unk_token="<other>"))

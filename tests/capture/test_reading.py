@@ -37,7 +37,7 @@ def sets_of(labels: np.ndarray) -> list[set[int]]:
     return [{int(v) - 1 for v in column if v} for column in labels.T]
 
 
-@pytest.mark.parametrize("kind", ["byte-level", "wordpiece", "characters"])
+@pytest.mark.parametrize("kind", ["byte-level", "wordpiece", "sentencepiece", "characters"])
 @settings(max_examples=60, deadline=None)
 @given(module=st.sampled_from(read_modules("val")[0]), start=st.integers(0, 20_000), length=st.integers(1, 300))
 def test_labels_of_tokens_are_those_of_their_characters(kind: str, module, start: int, length: int) -> None:

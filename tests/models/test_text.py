@@ -103,7 +103,7 @@ def test_a_text_longer_than_the_window_says_how_much_is_left_out() -> None:
 WINDOW = 1 << 20
 
 
-@pytest.mark.parametrize("kind", ["byte-level", "wordpiece", "characters"])
+@pytest.mark.parametrize("kind", ["byte-level", "wordpiece", "sentencepiece", "characters"])
 @settings(max_examples=150, deadline=None)
 @given(text=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=80))
 def test_every_character_belongs_to_the_tokens_made_from_it(kind: str, text: str) -> None:
