@@ -101,6 +101,7 @@ def test_the_whole_way(team_app: Any) -> None:
     given = ada.ok("POST", f"{path}/next")
     assert (given["answered"], given["of"], len(given["task"]["choices"])) == (0, 4, 2)
     assert ada.api("GET", f"{path}/tasks/0/pictures/2").status_code == 404
+    assert "shows pictures" in ada.api("GET", f"{path}/tasks/0/passages/0").json()["detail"]
     assert ada.api("GET", f"{path}/tasks/1/pictures/0").status_code == 404
     assert ben.api("GET", f"{path}/tasks/0/pictures/0").status_code == 404
     picture = ada.api("GET", f"{path}/tasks/0/pictures/0", params={"size": 100})

@@ -231,3 +231,61 @@ def test_a_finding_shows_contexts_of_a_unit_that_reads_on_screen_and_on_paper(cl
     drawn = [part.split("-->")[0].strip() for part in svg.split("<!--")[1:]]
     assert strongest.strip() in [d.strip() for d in drawn]
     assert len(drawn) > 20
+
+
+def test_a_study_of_units_that_read_shows_passages(client: TestClient) -> None:
+    """The same stretch of text with activations and without; random ones; nothing that says which unit it is."""
+
+    def post(path: str, body: Any = None, **headers: str) -> Any:
+        answer = client.post(f"/api/v1{path}", json=body, headers=headers)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    shown = [{"name": show, "show": show} for show in ("regions", "images", "random")]
+    design = {
+        "kind": "guess-label", "model": "reader", "probe": "pycode", "tasks": 3, "choices": 2, "exemplars": 2, "attention": 0,
+        "confidence": False, "conditions": shown,
+    }  # fmt: skip
+    path = f"/studies/{post('/studies', {'name': 'Readers', 'instructions': '', 'design': design})['id']}"
+    assert post(f"{path}/prepare", **{"If-Match": '"1"'})["preparation"]["step"] == "ready"
+    post(f"{path}/open", **{"If-Match": '"1"'})
+    kinds = []
+    for place in range(3):
+        task = post(f"{path}/next")["task"]
+        assert (task["place"], task["reads"], task["question"]) == (place, True, "Which of these do the passages have in common?")
+        numbers = [p["number"] for p in task["pictures"]]
+        assert numbers
+        assert not any(p["caption"] for p in task["pictures"])
+        found = [client.get(f"/api/v1{path}/tasks/{place}/passages/{n}") for n in numbers]
+        for answer in found:
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["cache-control"] == "no-store"
+            assert not any(word in answer.content for word in (b"transformer", b"neurons", b"reader", b"unit"))
+        first = found[0].json()
+        assert 1 <= len(first["tokens"]) <= 49
+        if first["values"] is not None:
+            assert len(first["values"]) == len(first["tokens"])
+            assert max(abs(v) for v in first["values"]) <= 1
+            assert max(first["values"]) > first["threshold"]  # the strongest token is in it
+        kinds.append(first["values"] is not None)
+        assert client.get(f"/api/v1{path}/tasks/{place}/passages/{len(numbers)}").status_code == 404
+        assert "passages" in client.get(f"/api/v1{path}/tasks/{place}/pictures/0").json()["detail"]
+        assert client.get(f"/api/v1{path}/tasks/{place + 1}/passages/0").status_code == 404
+        post(f"{path}/answers", {"place": place, "choice": 0})
+    assert sorted(kinds) == [False, False, True]
+
+
+def test_what_a_model_that_reads_answers_is_not_explained_in_studies(client: TestClient) -> None:
+    maps = [{"name": "with", "method": "text-gradient"}, {"name": "without"}]
+    design = {
+        "kind": "forward-simulation",
+        "model": "judge",
+        "probe": "texts",
+        "tasks": 2,
+        "attention": 0,
+        "choices": 2,
+        "conditions": maps,
+    }
+    answer = client.post("/api/v1/studies", json={"name": "Judges", "instructions": "", "design": design})
+    assert answer.status_code == 422
+    assert "judge is for texts" in answer.json()["detail"]

@@ -75,7 +75,7 @@ RULES: dict[str, str] = {
     "list_studies": "viewer", "study": "viewer", "study_history": "viewer", "my_study_answers": "viewer", "study_results": "viewer",
     "make_study": "editor", "change_study": "editor", "delete_study": "editor", "restore_study": "editor", "prepare_study": "editor",
     "open_study": "editor", "close_study": "editor", "export_study": "editor", "next_task": "annotator", "task_picture": "annotator",
-    "answer_task": "annotator",
+    "task_passage": "annotator", "answer_task": "annotator",
     # who is looking at what, and who sees what is private
     "put_presence": "viewer", "list_permits": "viewer", "set_permits": "annotator", "list_shares": ANYONE, "usage": SIGNED,
     # findings: whose they are, and whether they are open to everybody, is judged where they are read

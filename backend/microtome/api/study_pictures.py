@@ -26,13 +26,23 @@ STOPS = np.array(
 CLIP = 0.995
 
 
-def draw(desk: Desk, turn: Turn, number: int, size: int) -> bytes:
+def check_number(turn: Turn, number: int) -> None:
     """
     Raises:
-        NotFound: the task has no picture of this number.
+        NotFound: the task has no picture, or passage, of this number.
     """
     if number >= len(turn.pictures):
         raise NotFound(f"This task has {len(turn.pictures)} pictures, numbered from 0; there is no {number}.", field="number")
+
+
+def draw(desk: Desk, turn: Turn, number: int, size: int) -> bytes:
+    """
+    Raises:
+        NotFound: the task has no picture of this number, or shows passages.
+    """
+    if turn.reads:
+        raise NotFound("This task is about passages of text: GET /api/v1/studies/{id}/tasks/{place}/passages/{number}.", field="number")
+    check_number(turn, number)
     key = ("study-picture", turn.study.id, turn.step.task, turn.step.condition, tuple(turn.shown) if number else 0, number, size)
     return desk.browse.remember(key, lambda: webp(_picture(desk, turn, number, size)), cap=2000)
 

@@ -39,7 +39,9 @@ def text_set(probe: ProbeSet) -> TextSet:
     return probe
 
 
-def _tokens(desk: Desk, model_hash: str, probe: TextSet, index: int) -> tuple[str, Tokens]:
+def tokens_of(desk: Desk, model_hash: str, probe: TextSet, index: int) -> tuple[str, Tokens]:
+    """An example and its tokens in a version of a model."""
+
     def encode() -> tuple[str, Tokens]:
         text = probe.text(index)
         return text, tokenizer_of(desk, model_hash).encode(text)
@@ -51,7 +53,7 @@ def example_tokens(desk: Desk, slug: str, index: int, model: str) -> dict[str, A
     """The document of ``GET /probes/{probe}/examples/{index}/tokens``: the text's own tokens with their characters."""
     probe = text_set(checked(desk, slug, index)[1])
     row = desk.engine.sources.get("model", model, "model")
-    text, tokens = _tokens(desk, row.hash, probe, index)
+    text, tokens = tokens_of(desk, row.hash, probe, index)
     return {"index": index, "name": probe.name(index), **token_list(text, tokens)}
 
 
@@ -109,7 +111,7 @@ def _snippet(
     index = int(columns.array(layer, "exemplars", "example")[unit, slot])
     site = int(columns.array(layer, "exemplars", "site")[unit, slot, 1])
     values = np.asarray(columns.array(layer, "exemplars", "maps")[unit, slot, 0], np.float64)
-    text, tokens = _tokens(desk, found.model_hash, probe, index)
+    text, tokens = tokens_of(desk, found.model_hash, probe, index)
     first, stop = max(0, site - context), min(tokens.last - tokens.first, site + context + 1)
     return {
         "example": index, "name": probe.name(index), "slot": slot,

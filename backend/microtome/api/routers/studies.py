@@ -20,8 +20,10 @@ from microtome.api.schemas.studies import (
     Study,
     StudyResults,
     StudyRevisions,
+    TaskPassage,
 )
 from microtome.api.shapes import number_cursor
+from microtome.api.study_passages import passage
 from microtome.api.study_pictures import draw
 
 router = APIRouter(prefix="/studies", tags=["studies"])
@@ -109,6 +111,20 @@ def task_picture(
     """A picture of a task that was shown to me, drawn here, so that its address says nothing of what it shows; another for others."""
     data = draw(desk, desk.study_taking.turn(me, id, place), number, size)
     return Response(data, media_type="image/webp", headers={"Cache-Control": "no-store"})
+
+
+@router.get("/{id}/tasks/{place}/passages/{number}", response_model=TaskPassage)
+def task_passage(
+    desk: DeskDep,
+    me: Me,
+    id: Id,
+    place: Annotated[int, Path(ge=0, le=1000)],
+    number: Annotated[int, Path(ge=0, le=20)],
+    response: Response,
+) -> Shape:
+    """A passage of a task about a unit that reads, where it was shown to me."""
+    response.headers["Cache-Control"] = "no-store"
+    return passage(desk, desk.study_taking.turn(me, id, place), number)
 
 
 @router.post("/{id}/answers", response_model=AnswerGiven)

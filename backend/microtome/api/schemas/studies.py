@@ -101,7 +101,18 @@ class StudyTask(Out):
     question: str
     choices: list[str]
     pictures: list[TaskPicture]
+    reads: bool = Field(description="They are passages of text, to be had from GET /studies/{id}/tasks/{place}/passages/{number}.")
     confidence: bool
+
+
+class TaskPassage(Out):
+    """A stretch of a text in tokens."""
+
+    tokens: list[str]
+    values: list[float] | None = Field(description="Of the unit at each token, as a share of its largest; None where they are not shown.")
+    threshold: float | None = Field(description="Where the unit counts as active, on the same scale.")
+    cut_before: bool
+    cut_after: bool
 
 
 class NextTask(Out):

@@ -60,7 +60,9 @@ def make_tasks(engine: Engine, design: AnyDesign, runs: Sequence[str]) -> list[m
     probe = engine.sources.get("probe", design.probe)
     if isinstance(design, GuessLabel):
         found = {part: (key, engine.results.load(key)) for part, key, _ in parts[runs[0]]}
-        return made.guess_label(design, found, int(probe.description["examples"]))
+        model = engine.sources.get("model", design.model)
+        reader = str(model.hash) if model.description.get("modality") == "text" else None
+        return made.guess_label(design, found, int(probe.description["examples"]), reader)
     models = [asked[1]["model"] for asked in first_runs(design)]
     values, labels = {}, {}
     opened = engine.reader.probe(probe.source)

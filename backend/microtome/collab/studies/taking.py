@@ -24,6 +24,8 @@ QUESTIONS = {
     "forward-simulation": "What does the model say of this image?",
     "better-model": "Which of the two models is right more often?",
 }
+#: The same of units that read.
+PASSAGES = "Which of these do the passages have in common?"
 SIDES = ["Model A", "Model B"]  # which is which is drawn anew for every task
 
 
@@ -40,6 +42,11 @@ class Turn:
     @property
     def condition(self) -> Any:
         return self.design.conditions[self.step.condition]
+
+    @property
+    def reads(self) -> bool:
+        """Passages of text stand in the place of pictures."""
+        return "reader" in self.task.content
 
     @property
     def pictures(self) -> list[str]:
@@ -193,11 +200,14 @@ def _turn(connection: Connection, row: Row[Any], design: AnyDesign, number: int,
 def _told(turn: Turn, place: int) -> Shape:
     pair = turn.design.kind == "better-model"
     choices = SIDES if pair else [turn.task.choices[i] for i in turn.shown]
-    question = QUESTIONS[turn.design.kind]
+    question = PASSAGES if turn.reads else QUESTIONS[turn.design.kind]
     if pair and turn.condition.method is None:
         question += " This time their maps are not shown."
     if turn.task.attention:
         told = choices[turn.shown.index(turn.task.truth)]
         question = f"This one checks that you read along: choose {told}."
     pictures = [{"number": i, "caption": caption} for i, caption in enumerate(turn.pictures)]
-    return {"place": place, "question": question, "choices": choices, "pictures": pictures, "confidence": turn.design.confidence}
+    return {
+        "place": place, "question": question, "choices": choices, "pictures": pictures, "reads": turn.reads,
+        "confidence": turn.design.confidence,
+    }  # fmt: skip

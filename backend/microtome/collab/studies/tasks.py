@@ -29,13 +29,16 @@ class Task:
         return asdict(self)
 
 
-def guess_label(design: GuessLabel, layers: Mapping[str, tuple[str, Mapping[str, Result]]], examples: int) -> list[Task]:
+def guess_label(
+    design: GuessLabel, layers: Mapping[str, tuple[str, Mapping[str, Result]]], examples: int, reader: str | None = None
+) -> list[Task]:
     """
     Units that are detectors, as many different concepts as there are. Wrong choices are concepts that the unit overlaps with at most
     half as well as with the right one; of the same category where there are enough.
 
     Args:
         layers: key and results of a dissection by layer. examples: of the probe set.
+        reader: hash of the model if it reads, since its tokens are shown; random passages then have a place of their own in their text.
 
     Raises:
         InvalidInput: too few units have a clear concept.
@@ -44,6 +47,8 @@ def guess_label(design: GuessLabel, layers: Mapping[str, tuple[str, Mapping[str,
     found: dict[str, list[Task]] = {}
     for layer, (key, results) in layers.items():
         for task in _units(design, layer, key, results, examples, rng):
+            if reader is not None:
+                task.content |= {"reader": reader, "places": rng.random(len(task.content["random"])).tolist()}
             found.setdefault(task.choices[task.truth], []).append(task)
     tasks = _in_turn(found, rng)
     if len(tasks) < design.tasks:

@@ -2510,6 +2510,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies/{id}/tasks/{place}/passages/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Task Passage
+         * @description A passage of a task about a unit that reads, where it was shown to me.
+         */
+        get: operations["task_passage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studies/{id}/answers": {
         parameters: {
             query?: never;
@@ -6796,6 +6816,11 @@ export interface components {
             choices: string[];
             /** Pictures */
             pictures: components["schemas"]["TaskPicture"][];
+            /**
+             * Reads
+             * @description They are passages of text, to be had from GET /studies/{id}/tasks/{place}/passages/{number}.
+             */
+            reads: boolean;
             /** Confidence */
             confidence: boolean;
         };
@@ -6870,6 +6895,28 @@ export interface components {
             units: number[];
             /** Rows */
             rows: (number | boolean | string | null)[][];
+        };
+        /**
+         * TaskPassage
+         * @description A stretch of a text in tokens.
+         */
+        TaskPassage: {
+            /** Tokens */
+            tokens: string[];
+            /**
+             * Values
+             * @description Of the unit at each token, as a share of its largest; None where they are not shown.
+             */
+            values: number[] | null;
+            /**
+             * Threshold
+             * @description Where the unit counts as active, on the same scale.
+             */
+            threshold: number | null;
+            /** Cut Before */
+            cut_before: boolean;
+            /** Cut After */
+            cut_after: boolean;
         };
         /** TaskPicture */
         TaskPicture: {
@@ -12626,6 +12673,39 @@ export interface operations {
                 };
                 content: {
                     "image/webp": unknown;
+                };
+            };
+            /** @description A problem document (RFC 9457). */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    task_passage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                place: number;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskPassage"];
                 };
             };
             /** @description A problem document (RFC 9457). */

@@ -24,6 +24,8 @@ export const answerTask = (id: string, body: NewAnswer) =>
   unwrap(client.POST(`${V}/{id}/answers`, { params: { path: { id } }, body }));
 export const results = (id: string, signal?: S) =>
   unwrap(client.GET(`${V}/{id}/results`, { params: { path: { id } }, signal }));
+export const passage = (id: string, place: number, number: number, signal?: S) =>
+  unwrap(client.GET(`${V}/{id}/tasks/{place}/passages/{number}`, { params: { path: { id, place, number } }, signal }));
 /** Drawn by the server for this participant; the address says nothing of what it shows. */
 export const picture = (id: string, place: number, number: number, size: number): string =>
   url(`/studies${seg(id)}/tasks${seg(place)}/pictures${seg(number)}`, { size, workspace: credentials.workspace });
