@@ -76,7 +76,7 @@ class Replay:
 
     def _pass(self, layer: Layer, names: Sequence[str], keep: Callable[[str, Any], None]) -> torch.Tensor:
         """Logits of an ordinary pass, in which the outputs of modules that finish before the layer does are kept."""
-        target = self._model.module(layer)
+        modules = dict(self._model.network.named_modules())
         passed = False
 
         def note(name: str) -> Callable[..., None]:
@@ -90,9 +90,11 @@ class Replay:
             nonlocal passed
             passed = True
 
-        handles = [self._model.network.get_submodule(name).register_forward_hook(note(name)) for name in names]
-        # Read at its input, the module itself must run again.
-        handles.append(target.register_forward_pre_hook(end) if layer.point == "input" else target.register_forward_hook(end))
+        handles = [modules[name].register_forward_hook(note(name)) for name in names]
+        # A model made of others has its layers in them, and no modules of its own to store anything of.
+        if (target := modules.get(layer.module or layer.name)) is not None:
+            # Read at its input, the module itself must run again.
+            handles.append(target.register_forward_pre_hook(end) if layer.point == "input" else target.register_forward_hook(end))
         try:
             # Tensors made in inference mode do not tell whether they were changed.
             with torch.inference_mode(False), torch.no_grad():
