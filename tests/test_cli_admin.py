@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from microtome.cli.main import app
+from microtome.cli.main import assembled
 from microtome.core.errors import MicrotomeError
 from microtome.core.settings import settings
 
@@ -23,7 +23,7 @@ def microtome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.delenv(f"MICROTOME_{name}")
 
     def run(*arguments: str, given: str = "", ok: bool = True) -> str:
-        done = CliRunner().invoke(app, [*arguments, "--data", str(tmp_path / "lab")], input=given)
+        done = CliRunner().invoke(assembled(), [*arguments, "--data", str(tmp_path / "lab")], input=given)
         assert (done.exception is None) is ok, done.output
         if ok:
             return done.output

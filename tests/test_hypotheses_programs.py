@@ -62,19 +62,19 @@ def shown(ready: Any) -> tuple[Any, str]:
 
 def test_the_command_line(shown: Any, ready: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from microtome.cli import office
-    from microtome.cli.main import app
+    from microtome.cli.main import assembled
 
     made, study = shown
     monkeypatch.setattr(office, "Engine", lambda *_, **__: ready)  # the one with fakes
 
     def run(*words: str) -> str:
-        result = CliRunner().invoke(app, words)
+        result = CliRunner().invoke(assembled(), words)
         assert result.exit_code == 0, (words, result.output, result.exception)
         return result.output
 
     assert "draft" in run("hypotheses", "list")
     assert f"{made['id'][:8]}: supported. The test passes" in run("hypotheses", "start", made["id"][:8])
-    again = CliRunner().invoke(app, ("hypotheses", "start", made["id"][:8]))
+    again = CliRunner().invoke(assembled(), ("hypotheses", "start", made["id"][:8]))
     assert "tested once" in str(again.exception)
     assert json.loads(run("hypotheses", "list", "--json"))["items"][0]["state"] == "supported"
     run("hypotheses", "export", "--out", str(tmp_path / "cards.csv"))
@@ -84,7 +84,7 @@ def test_the_command_line(shown: Any, ready: Any, tmp_path: Path, monkeypatch: p
     assert len(list(csv.DictReader((tmp_path / "answers.csv").open()))) == 2
     run("studies", "export", study[:8], "--what", "summary", "--format", "json", "--out", str(tmp_path / "s.json"))
     assert json.loads((tmp_path / "s.json").read_text())["participants"]["answered"] == 1
-    assert CliRunner().invoke(app, ("studies", "export", "nothing")).exit_code != 0
+    assert CliRunner().invoke(assembled(), ("studies", "export", "nothing")).exit_code != 0
 
 
 def test_a_backup_brings_back_hypotheses_studies_and_answers(any_settings: Any, any_engine: Any, tmp_path: Path) -> None:

@@ -5,41 +5,48 @@ Exit status: 0 done, 1 failed, 2 wrong usage or unknown name, 130 cancelled.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 
 import structlog
 import typer
 
 from microtome import __version__
-from microtome.cli import admin, export, findings, hypotheses, imports, labels, methods, run, serve, sources
 from microtome.core.errors import InvalidInput, MicrotomeError, NotFound, RunCancelled
 
-app = typer.Typer(
-    name="microtome",
-    help="Look inside neural networks, together.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("demo")(serve.demo)
-app.command("serve")(serve.serve)
-app.add_typer(sources.models_app, name="models")
-app.add_typer(sources.probes_app, name="probes")
-app.command("methods")(methods.methods)
-app.command("run")(run.run)
-app.command("export")(export.export)
-app.command("import")(imports.import_results)
-app.add_typer(labels.labels_app, name="labels")
-app.add_typer(findings.findings_app, name="findings")
-app.add_typer(hypotheses.hypotheses_app, name="hypotheses")
-app.add_typer(hypotheses.studies_app, name="studies")
-app.add_typer(admin.app, name="admin")
+#: Command -> the module that it is in, and what is it there: a function, or a group of commands.
+COMMANDS = {
+    "demo": ("serve", "demo"), "serve": ("serve", "serve"), "models": ("sources", "models_app"), "probes": ("sources", "probes_app"),
+    "methods": ("methods", "methods"), "run": ("run", "run"), "export": ("export", "export"), "import": ("imports", "import_results"),
+    "labels": ("labels", "labels_app"), "findings": ("findings", "findings_app"), "hypotheses": ("hypotheses", "hypotheses_app"),
+    "studies": ("hypotheses", "studies_app"), "admin": ("admin", "app"),
+}  # fmt: skip
 
 
-@app.callback(invoke_without_command=True)
+def assembled(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands. Only their modules are imported: some of them bring a server, or a database."""
+    app = typer.Typer(
+        name="microtome",
+        help="Look inside neural networks, together.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(options)
+    for name in names:
+        module, what = COMMANDS[name]
+        found = getattr(importlib.import_module(f"microtome.cli.{module}"), what)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
+
+
 def options(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     if version:
         typer.echo(f"microtome {__version__}")
@@ -61,8 +68,10 @@ def quiet() -> None:
 def main() -> None:
     """Entry point of the ``microtome`` command."""
     quiet()
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    needed: Iterable[str] = [asked] if asked in COMMANDS else [] if asked == "--version" else COMMANDS
     try:
-        app(standalone_mode=False)
+        assembled(needed)(standalone_mode=False)
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except typer.Abort:

@@ -6,14 +6,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from microtome.engine import Engine
+if TYPE_CHECKING:
+    from microtome.engine import Engine
 
 
 def print_json(document: Any) -> None:
