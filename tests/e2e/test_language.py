@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import micro
+from tests.e2e.test_scripts import prepared
 
 LAYER = "transformer.h.1.neurons"
 PROMPT = "def __init__(self, name):\n        self.name ="
@@ -175,6 +176,24 @@ def test_units_are_found_by_a_pattern_and_by_what_they_promote(reader: str, open
     page.keyboard.type("self")
     page.get_by_role("option", name="Units that promote").click()
     expect(pane.get_by_role("heading", name="Neurons that promote 'self'").first).to_be_visible(timeout=60_000)
+
+
+def test_a_study_shows_passages_of_units_that_read(reader: str, open_page: Callable[..., Page], server: Any) -> None:
+    shown = [{"name": "with activation", "show": "regions"}, {"name": "random passages", "show": "random"}]
+    design = {
+        "kind": "guess-label", "model": "pycode-gpt", "probe": "pycode", "tasks": 2, "attention": 0, "exemplars": 2, "conditions": shown,
+    }  # fmt: skip
+    study = prepared(server, server.post("/studies", {"name": "Of passages", "design": design}))
+    page = open_page(f"/studies/{study['id']}/take")
+    page.get_by_test_id("begin").click()
+    for number in (1, 2):
+        expect(page.get_by_test_id("passage")).to_have_count(2)
+        expect(page.get_by_test_id("choice").first).to_be_enabled()  # all passages are there
+        page.keyboard.press("1")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        expect(page.get_by_test_id("study-progress")).to_have_text(f"{number} of 2")
+    expect(page.get_by_text("That was all")).to_be_visible()
 
 
 def test_a_link_to_language_shows_what_was_answered(reader: str, open_page: Callable[..., Page], server: Any) -> None:
