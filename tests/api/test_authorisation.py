@@ -61,6 +61,7 @@ editor     POST /findings/import
 annotator  POST /findings  PATCH /findings/{id}  DELETE /findings/{id}  POST /findings/{id}/restore  POST /findings/{id}/check
 viewer     GET /studies  GET /studies/{id}  GET /studies/{id}/history  GET /studies/{id}/answers  GET /studies/{id}/results
 annotator  POST /studies/{id}/next  POST /studies/{id}/answers  GET /studies/{id}/tasks/{place}/pictures/{number}
+annotator  GET /studies/{id}/tasks/{place}/passages/{number}
 editor     POST /studies  PATCH /studies/{id}  DELETE /studies/{id}  POST /studies/{id}/restore  GET /studies/{id}/export
 editor     POST /studies/{id}/prepare  POST /studies/{id}/open  POST /studies/{id}/close
 editor     POST /label-sets/{id}/assignments  POST /label-sets/{id}/decisions  PATCH /decisions/{id}  DELETE /decisions/{id}

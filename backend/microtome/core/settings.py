@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
         "annotator", description="Role in the workspace main of people who join by their domain."
     )
     device: str = Field("auto", description="Torch device of the worker: auto, cpu, cuda, cuda:0, mps.")
-    threads: int = Field(0, ge=0, le=512, description="Threads of the worker; 0 takes all cores.")
+    threads: int = Field(0, ge=0, le=512, description="Threads of the worker; 0 takes OMP_NUM_THREADS, or all cores.")
     inline: bool = Field(False, description="Run methods in the calling process (tests).")
     executor: Literal["local", "ray"] = Field(
         "local", description="Where passes over probe sets run: one worker process per device of this machine, or a Ray cluster."
@@ -97,6 +98,12 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
             raise ValueError(f"'{value[:100]}' is not an address as https://lab.example.org")
         return value.rstrip("/")
+
+    @property
+    def cores(self) -> int:
+        """Threads to compute with: those asked for, those of OMP_NUM_THREADS, or all cores."""
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        return self.threads or (int(given) if given.isdecimal() else 0) or os.cpu_count() or 1
 
     @property
     def team(self) -> bool:

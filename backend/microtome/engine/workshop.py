@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ class Workshop:
 
         from microtome.models.loading import pick_device
 
-        torch.set_num_threads(self.settings.threads or os.cpu_count() or 1)
+        torch.set_num_threads(self.settings.cores)
         self.device = pick_device(device)
 
     def load_model(self, source: str) -> Any:

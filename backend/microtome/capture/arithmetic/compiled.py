@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +13,11 @@ from microtome.capture.labels import LabelCodes
 from microtome.core.settings import settings
 
 
-def set_threads(count: int) -> None:
-    """Threads of the kernels; 0 takes all cores."""
+def set_threads() -> None:
+    """As many threads for the kernels as the settings allow."""
     available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     networks = torch.get_num_threads()
-    numba.set_num_threads(max(1, min(count or os.cpu_count() or 1, available)))
+    numba.set_num_threads(max(1, min(settings().cores, available)))
     # Where both use the same OpenMP, numba's number has become torch's.
     torch.set_num_threads(networks)
 
@@ -43,7 +41,7 @@ class Compiled:
     """Implements :class:`microtome.capture.arithmetic.Arithmetic`."""
 
     def __init__(self) -> None:
-        set_threads(settings().threads)
+        set_threads()
 
     def look(
         self, maps: Floats, peaks: Floats, sites: npt.NDArray[np.int32], tops: Counts, lengths: Lengths = None
