@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import json as text
-from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
 
 from microtome.cli.output import number, print_json, print_table
-from microtome.core.errors import NotFound
-from microtome.engine.manifest import PACKAGED, Manifest
-
-
-def installed() -> Manifest:
-    """Methods by id: from the file that ships with Microtome, or from the modules themselves where other packages add some."""
-    if {point.name for point in entry_points(group="microtome.methods")} == {"core"}:
-        return dict(text.loads(PACKAGED.read_text("utf-8")))
-    from microtome.methods.registry import methods as registered  # brings torch
-
-    return {id: spec.manifest() for id, spec in registered().items()}
+from microtome.engine.manifest import find, installed
 
 
 def methods(
@@ -39,9 +27,7 @@ def methods(
                 "microtome methods ID shows the parameters.",
             )  # fmt: skip
         return
-    if id not in known:
-        raise NotFound(f"There is no method '{id[:60]}'. Methods: {', '.join(known)}.", field="method")
-    one = known[id]
+    one = find(known, id)
     if json:
         print_json(one)
         return

@@ -7,6 +7,7 @@ finds other methods installed (plug-ins) writes ``methods.json`` into the data f
 from __future__ import annotations
 
 import json
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,23 @@ def export() -> Manifest:
     from microtome.methods.registry import methods
 
     return {id: spec.manifest() for id, spec in methods().items()}
+
+
+def installed() -> Manifest:
+    """What :func:`export` gives, from the packaged file where no other package adds methods: then nothing needs to be imported."""
+    if {point.name for point in entry_points(group="microtome.methods")} == {"core"}:
+        return dict(json.loads(PACKAGED.read_text("utf-8")))
+    return export()
+
+
+def find(manifest: Manifest, id: str, field: str = "method") -> dict[str, Any]:
+    """
+    Raises:
+        NotFound: with the methods that exist.
+    """
+    if id not in manifest:
+        raise NotFound(f"There is no method '{id[:60]}'. Methods: {', '.join(manifest)}.", field=field)
+    return manifest[id]
 
 
 def text(manifest: Manifest) -> str:
@@ -48,10 +66,7 @@ class ManifestReader:
         return {}
 
     def get(self, id: str, field: str = "method") -> dict[str, Any]:
-        manifest = self.read()
-        if id not in manifest:
-            raise NotFound(f"There is no method '{id[:60]}'. Methods: {', '.join(manifest)}.", field=field)
-        return manifest[id]
+        return find(self.read(), id, field)
 
 
 def publish(data_dir: Path, manifest: Manifest) -> None:
